@@ -1,0 +1,395 @@
+"""
+Takes `settings.SHOAL` and `settings.DATABASES`, gives a frozen, checked `Conf`.
+
+The only module that reads settings. What is wrong is collected, so that one error
+(and one run of `manage.py check`) names everything. Values computed from the setting
+are kept `until_settings_change`, so `override_settings` works.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, TypeVar, get_args
+
+from django.conf import settings
+from django.core.signals import setting_changed
+from django.dispatch import receiver
+
+from shoal.errors import SettingsError, did_you_mean
+from shoal.types import Alias, ClusterName, Consistency, Role
+
+KEYS = ("CLUSTERS", "CONTROL")
+CLUSTER_KEYS = (
+    "APPS",
+    "CONSISTENCY",
+    "MAX_LAG",
+    "MODELS",
+    "REPLICAS",
+    "REQUEST_ROLE",
+    "ROLES",
+)
+SHARDED_KEYS = ("SHARDS", "IDS", "KEYS")
+DUMMY_ENGINE = "django.db.backends.dummy"
+
+T = TypeVar("T")
+_forget: list[Callable[[], None]] = []
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplicaConf:
+    alias: Alias
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterConf:
+    name: ClusterName
+    apps: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    """Labels in lower case, as in `Model._meta.label_lower`."""
+    replicas: tuple[ReplicaConf, ...] = ()
+    consistency: Consistency = "session"
+    max_lag: float = 30.0
+    """Seconds."""
+    roles: Mapping[Role, Alias] = field(default_factory=dict)
+    request_role: Any = None
+    """A callable `request -> role`, or the dotted path of one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conf:
+    clusters: Mapping[ClusterName, ClusterConf] = field(default_factory=dict)
+    control: Alias | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One thing that is wrong with the setting, under the id of its system check."""
+
+    id: str
+    message: str
+    hint: str
+
+
+def until_settings_change(function: Callable[[], T]) -> Callable[[], T]:
+    """Keep what `function` returns until a setting that it may depend on changes."""
+    kept = functools.cache(function)
+    _forget.append(kept.cache_clear)
+    return kept
+
+
+def on_settings_change(forget: Callable[[], None]) -> None:
+    """Call `forget` when a setting changes that Shoal depends on."""
+    _forget.append(forget)
+
+
+@receiver(setting_changed)
+def _settings_changed(*, setting: str, **kwargs: Any) -> None:
+    if setting in {"SHOAL", "DATABASES", "DATABASE_ROUTERS", "INSTALLED_APPS"}:
+        for forget in _forget:
+            forget()
+
+
+@until_settings_change
+def read_settings() -> tuple[Conf, tuple[Problem, ...]]:
+    """Return the conf as far as it can be read, with all that is wrong in it."""
+    return parse(getattr(settings, "SHOAL", {}), settings.DATABASES)
+
+
+@until_settings_change
+def get_conf() -> Conf:
+    """Return the checked conf, or raise `SettingsError` that names every problem."""
+    conf, problems = read_settings()
+    if not problems:
+        return conf
+    if len(problems) == 1:
+        raise SettingsError(problems[0].message, hint=problems[0].hint)
+    listed = "".join(f"\n- {p.message} {p.hint}" for p in problems)
+    raise SettingsError(
+        f"The SHOAL setting has {len(problems)} problems:{listed}",
+        hint="`manage.py check` lists them with their ids.",
+    )
+
+
+def parse(
+    setting: object, databases: Mapping[Alias, Mapping[str, Any]]
+) -> tuple[Conf, tuple[Problem, ...]]:
+    """Check the setting against the known aliases. Pure: reads nothing else."""
+    parser = _Parser(databases)
+    conf = parser.conf(setting)
+    return conf, tuple(parser.problems)
+
+
+def is_configured(database: Mapping[str, Any]) -> bool:
+    """Say whether an entry of `DATABASES` names a real database."""
+    return database.get("ENGINE", DUMMY_ENGINE) not in ("", DUMMY_ENGINE)
+
+
+class _Parser:
+    """Walks the setting once and collects what is wrong on the way."""
+
+    def __init__(self, databases: Mapping[Alias, Mapping[str, Any]]) -> None:
+        self.databases = databases
+        self.configured = [a for a, d in databases.items() if is_configured(d)]
+        self.problems: list[Problem] = []
+
+    def wrong(self, id: str, message: str, hint: str) -> None:
+        self.problems.append(Problem(id=f"shoal.{id}", message=message, hint=hint))
+
+    def conf(self, setting: object) -> Conf:
+        top = self.mapping(setting, "SHOAL", KEYS)
+        entries = self.mapping(top.get("CLUSTERS", {}), 'SHOAL["CLUSTERS"]', None)
+        clusters = {
+            name: self.cluster(name, entry)
+            for name, entry in entries.items()
+            if self.alias(name, 'SHOAL["CLUSTERS"]')
+        }
+        control = top.get("CONTROL")
+        if control is not None and not self.alias(control, 'SHOAL["CONTROL"]'):
+            control = None
+        conf = Conf(clusters=MappingProxyType(clusters), control=control)
+        self.claims(conf)
+        self.members(conf)
+        return conf
+
+    def mapping(
+        self, value: object, where: str, known: tuple[str, ...] | None
+    ) -> Mapping[str, Any]:
+        if not isinstance(value, Mapping):
+            self.wrong(
+                "E001",
+                f"{where} is a {type(value).__name__}, not a dict.",
+                "See the settings reference for its shape.",
+            )
+            return {}
+        for key in value:
+            if not isinstance(key, str):
+                self.wrong("E001", f"{where} has the key {key!r}.", "Keys are strings.")
+            elif known and key in SHARDED_KEYS:
+                self.wrong(
+                    "E001",
+                    f"{where} has {key!r}, which belongs to sharded clusters.",
+                    "This version serves unsharded clusters only; remove it.",
+                )
+            elif known and key not in known:
+                self.wrong(
+                    "E001",
+                    f"{where} has the unknown key {key!r}.",
+                    did_you_mean(key, known),
+                )
+        return {k: v for k, v in value.items() if isinstance(k, str)}
+
+    def alias(self, alias: object, where: str) -> bool:
+        if not isinstance(alias, str) or alias not in self.databases:
+            self.wrong(
+                "E002",
+                f"{where} names the alias {alias!r}, which is not in DATABASES.",
+                did_you_mean(str(alias), self.configured),
+            )
+            return False
+        if alias not in self.configured:
+            self.wrong(
+                "E008",
+                f"{where} names the alias {alias!r}, which is empty in DATABASES.",
+                f"Give {alias!r} an ENGINE, or name one of: "
+                f"{', '.join(self.configured) or 'none is configured'}.",
+            )
+            return False
+        return True
+
+    def cluster(self, name: ClusterName, entry: object) -> ClusterConf:
+        where = f'SHOAL["CLUSTERS"][{name!r}]'
+        options = self.mapping(entry, where, CLUSTER_KEYS)
+        return ClusterConf(
+            name=name,
+            apps=self.strings(options, "APPS", where),
+            models=self.models(options, where),
+            replicas=self.replicas(options, where),
+            consistency=self.consistency(options, where),
+            max_lag=self.max_lag(options, where),
+            roles=self.roles(options, name, where),
+            request_role=self.request_role(options, where),
+        )
+
+    def strings(
+        self, options: Mapping[str, Any], key: str, where: str
+    ) -> tuple[str, ...]:
+        value = options.get(key, ())
+        if isinstance(value, list | tuple | set | frozenset):
+            if all(isinstance(item, str) for item in value):
+                return tuple(value)
+        self.wrong(
+            "E001",
+            f"{where}[{key!r}] is {value!r}, not a list of strings.",
+            f'Write "{key}": [{value!r}].'
+            if isinstance(value, str)
+            else f'Write "{key}": ["..."].',
+        )
+        return ()
+
+    def models(self, options: Mapping[str, Any], where: str) -> tuple[str, ...]:
+        labels = self.strings(options, "MODELS", where)
+        for label in labels:
+            if label.count(".") != 1 or not all(label.split(".")):
+                self.wrong(
+                    "E001",
+                    f'{where}["MODELS"] names {label!r}, which is not a model label.',
+                    'Write "app_label.ModelName", as in "auth.User".',
+                )
+        return tuple(label.lower() for label in labels)
+
+    def replicas(
+        self, options: Mapping[str, Any], where: str
+    ) -> tuple[ReplicaConf, ...]:
+        value = options.get("REPLICAS", ())
+        if not isinstance(value, Mapping):
+            aliases = self.strings(options, "REPLICAS", where)
+            value = {alias: {} for alias in aliases}
+        where = f'{where}["REPLICAS"]'
+        found = []
+        for alias, entry in value.items():
+            if self.alias(alias, where):
+                extra = self.mapping(entry, f"{where}[{alias!r}]", ("WEIGHT",))
+                weight = self.number(extra.get("WEIGHT", 1), f"{where}[{alias!r}]")
+                found.append(ReplicaConf(alias=alias, weight=weight))
+        return tuple(found)
+
+    def number(self, value: object, where: str) -> float:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            if 0 <= value < float("inf"):
+                return float(value)
+        self.wrong(
+            "E001",
+            f'{where}["WEIGHT"] is {value!r}.',
+            "A weight is a number: 2 serves twice the reads of 1, and 0 none.",
+        )
+        return 1.0
+
+    def consistency(self, options: Mapping[str, Any], where: str) -> Consistency:
+        value = options.get("CONSISTENCY", "session")
+        if value in get_args(Consistency):
+            return value  # type: ignore[no-any-return]
+        self.wrong(
+            "E001",
+            f'{where}["CONSISTENCY"] is {value!r}.',
+            did_you_mean(str(value), get_args(Consistency)),
+        )
+        return "primary"
+
+    def max_lag(self, options: Mapping[str, Any], where: str) -> float:
+        value = options.get("MAX_LAG", 30)
+        if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+            return float(value)
+        self.wrong(
+            "E001",
+            f'{where}["MAX_LAG"] is {value!r}.',
+            "It is a number of seconds above 0.",
+        )
+        return 30.0
+
+    def roles(
+        self, options: Mapping[str, Any], name: ClusterName, where: str
+    ) -> Mapping[Role, Alias]:
+        where = f'{where}["ROLES"]'
+        roles = self.mapping(options.get("ROLES", {}), where, None)
+        known = {r: a for r, a in roles.items() if self.alias(a, where)}
+        if len(known) == len(roles) and roles:
+            if list(roles.values()).count(name) != 1:
+                self.wrong(
+                    "E001",
+                    f"{where} must give exactly one role to {name!r} itself.",
+                    f'Add the role that a visitor has by default: "public": {name!r}.',
+                )
+            if len(set(roles.values())) != len(roles):
+                self.wrong(
+                    "E001",
+                    f"{where} gives two roles the same alias.",
+                    "Each role is an edition of its own: give each its own alias.",
+                )
+        return MappingProxyType(known)
+
+    def request_role(self, options: Mapping[str, Any], where: str) -> Any:
+        value = options.get("REQUEST_ROLE")
+        if value is None:
+            return None
+        if "ROLES" not in options:
+            self.wrong(
+                "E001",
+                f'{where} has "REQUEST_ROLE" but no "ROLES".',
+                'Add "ROLES": {"public": "site", "draft": "site_draft"}.',
+            )
+        if callable(value) or (isinstance(value, str) and "." in value):
+            return value
+        self.wrong(
+            "E001",
+            f'{where}["REQUEST_ROLE"] is {value!r}.',
+            'Give the dotted path of a function request -> role: "site.roles.role_of".',
+        )
+        return None
+
+    def claims(self, conf: Conf) -> None:
+        """Refuse an app or a model that two clusters claim."""
+        for kind in ("apps", "models"):
+            owner: dict[str, ClusterName] = {}
+            for cluster in conf.clusters.values():
+                for claim in getattr(cluster, kind):
+                    first = owner.setdefault(claim, cluster.name)
+                    if first != cluster.name:
+                        self.wrong(
+                            "E006",
+                            f"{claim!r} is claimed by the clusters {first!r} "
+                            f"and {cluster.name!r}.",
+                            f"Keep it in one of the two {kind.upper()}.",
+                        )
+
+    def members(self, conf: Conf) -> None:
+        """Refuse an alias that two clusters use, or one as two things."""
+        used: dict[Alias, str] = {
+            name: f"the primary of cluster {name!r}"
+            for name, cluster in conf.clusters.items()
+            if cluster.apps or cluster.models
+        }
+        for cluster in conf.clusters.values():
+            for role, alias in cluster.roles.items():
+                if alias != cluster.name:
+                    self.member(used, alias, f"the edition {role!r}", cluster)
+            for replica in cluster.replicas:
+                self.member(used, replica.alias, "a replica", cluster)
+                self.replica(replica.alias, cluster, conf)
+        if conf.control in {r.alias for c in conf.clusters.values() for r in c.replicas}:
+            self.wrong(
+                "E007",
+                f'SHOAL["CONTROL"] is {conf.control!r}, which is a replica.',
+                "Shoal writes there: name the alias of a primary.",
+            )
+
+    def member(
+        self, used: dict[Alias, str], alias: Alias, what: str, cluster: ClusterConf
+    ) -> None:
+        what = f"{what} of cluster {cluster.name!r}"
+        first = used.setdefault(alias, what)
+        if first != what or (alias == cluster.name and "replica" in what):
+            self.wrong(
+                "E007",
+                f"{alias!r} is listed as {what}, but it is "
+                f"{first if first != what else 'its primary'}.",
+                "An alias is one thing: list it once, or add another alias.",
+            )
+
+    def replica(self, alias: Alias, cluster: ClusterConf, conf: Conf) -> None:
+        mine, primary = self.databases[alias], self.databases[cluster.name]
+        if mine["ENGINE"] != primary["ENGINE"]:
+            self.wrong(
+                "E007",
+                f"{alias!r} is listed as a replica of {cluster.name!r}, but its "
+                f"ENGINE is {mine['ENGINE']!r} and not {primary['ENGINE']!r}.",
+                "A replica runs the same engine as its primary.",
+            )
+        if alias in conf.clusters:
+            self.wrong(
+                "E007",
+                f"{alias!r} is listed as a replica of {cluster.name!r}, but it is "
+                "a cluster of its own.",
+                f'Remove {alias!r} from SHOAL["CLUSTERS"], or from the REPLICAS.',
+            )

@@ -1,0 +1,81 @@
+"""
+Every exception that Shoal raises. Takes a fact and a way out, gives one message.
+
+    ShoalError
+    ├── SettingsError           the SHOAL setting is wrong        (ImproperlyConfigured)
+    ├── UnknownCluster          no cluster has this name          (LookupError)
+    ├── UnknownRole             no edition has this role          (LookupError)
+    ├── WriteRefused            a write was stopped before it was sent
+    │   ├── WrongCluster        the model lives elsewhere         (ProgrammingError)
+    │   └── ReplicaWrite        the alias is a replica            (ProgrammingError)
+    ├── ServerUnreachable       a server did not answer           (OperationalError)
+    ├── MigrateError            a cluster could not be migrated
+    ├── PublishError            objects could not be published
+    └── LabError                a real server could not be run
+"""
+
+import difflib
+from collections.abc import Collection
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db.utils import OperationalError, ProgrammingError
+
+
+class ShoalError(Exception):
+    """Base of every exception of Shoal: the fact first, the way out in `hint`."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\nHint: {self.hint}" if self.hint else self.message
+
+
+class SettingsError(ShoalError, ImproperlyConfigured):
+    """The SHOAL setting is wrong."""
+
+
+class UnknownCluster(ShoalError, LookupError):
+    """No cluster has this name."""
+
+
+class UnknownRole(ShoalError, LookupError):
+    """No edition of the cluster has this role."""
+
+
+class WriteRefused(ShoalError, ProgrammingError):
+    """A write was stopped before it was sent to the server."""
+
+
+class WrongCluster(WriteRefused):
+    """A write names a table whose model lives on another cluster."""
+
+
+class ReplicaWrite(WriteRefused):
+    """A write was meant for an alias that is a replica."""
+
+
+class ServerUnreachable(ShoalError, OperationalError):
+    """A server did not answer."""
+
+
+class MigrateError(ShoalError):
+    """A cluster could not be migrated."""
+
+
+class PublishError(ShoalError):
+    """Objects could not be published from one edition to another."""
+
+
+class LabError(ShoalError):
+    """A server of the lab could not be started, stopped or asked."""
+
+
+def did_you_mean(word: str, known: Collection[str]) -> str:
+    """Return the hint for an unknown `word`: the nearest known one, then all."""
+    nearest = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    listed = ", ".join(repr(name) for name in sorted(known)) or "none"
+    question = f"Did you mean {nearest[0]!r}? " if nearest else ""
+    return f"{question}Known: {listed}."

@@ -1,0 +1,121 @@
+"""Which cluster a model lives on, by `MODELS`, `APPS` and what belongs together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from django.apps import apps
+from django.db.models import Field, ForeignObject, Model
+
+from shoal.conf import Conf, get_conf, until_settings_change
+from shoal.types import ClusterName
+
+ModelClass = type[Model]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Answers which cluster a model lives on; `None` where nobody was told."""
+
+    by_app: Mapping[str, ClusterName]
+    by_model: Mapping[str, ClusterName]
+    """Keys are labels in lower case."""
+    rest: ClusterName | None
+    """Where the models live that nobody claims: `default`, if it is a cluster."""
+
+    def cluster_of(self, model: ModelClass) -> ClusterName | None:
+        """
+        Return the cluster of `model`.
+
+        A proxy lives with its concrete model, the table behind a plain
+        many-to-many field with the model that declares it. A claim on the model wins
+        over one on its app; a child of a multi-table parent that nobody claims lives
+        with its parent. Takes anything with a `_meta`: Django's database cache and
+        its migrations ask with stand-ins for a model.
+        """
+        meta: Any = model._meta
+        if getattr(meta, "proxy", False) and meta.concrete_model is not None:
+            return self.cluster_of(meta.concrete_model)
+        claim = self.by_model.get(f"{meta.app_label}.{meta.model_name}")
+        if claim is None and getattr(meta, "auto_created", False):
+            return self.cluster_of(meta.auto_created)
+        return claim or self.by_app.get(meta.app_label) or self._of_parents(meta)
+
+    def _of_parents(self, meta: Any) -> ClusterName | None:
+        for parent in getattr(meta, "parents", ()):
+            return self.cluster_of(parent)
+        return self.rest
+
+    def cluster_of_label(
+        self, app_label: str, model_name: str | None
+    ) -> ClusterName | None:
+        """Return the cluster of a model that only a migration knows any more."""
+        claim = self.by_model.get(f"{app_label}.{model_name}".lower())
+        return claim or self.by_app.get(app_label, self.rest)
+
+    def clusters_of_app(self, app_label: str) -> frozenset[ClusterName | None]:
+        """Return every cluster that has, or once had, a model of the app."""
+        found = {
+            cluster
+            for label, cluster in self.by_model.items()
+            if label.partition(".")[0] == app_label
+        }
+        if app_label in apps.app_configs:
+            config = apps.get_app_config(app_label)
+            found |= {self.cluster_of(model) for model in config.get_models()}
+        if app_label in self.by_app:
+            found.add(self.by_app[app_label])
+        return frozenset(found or {self.rest})
+
+
+@until_settings_change
+def get_placement() -> Placement:
+    return build(get_conf())
+
+
+def build(conf: Conf) -> Placement:
+    """Turn a checked conf into a placement. Pure."""
+    clusters = conf.clusters.values()
+    return Placement(
+        by_app=MappingProxyType({a: c.name for c in clusters for a in c.apps}),
+        by_model=MappingProxyType({m: c.name for c in clusters for m in c.models}),
+        rest="default" if "default" in conf.clusters else None,
+    )
+
+
+@until_settings_change
+def models_of_table() -> Mapping[str, tuple[ModelClass, ...]]:
+    """Return the models behind each table name, tables of many-to-many included."""
+    found: dict[str, tuple[ModelClass, ...]] = {}
+    for model in apps.get_models(include_auto_created=True):
+        table = bare_table_name(model._meta.db_table)
+        found[table] = (*found.get(table, ()), model)
+    return MappingProxyType(found)
+
+
+def bare_table_name(table: str) -> str:
+    """Strip quotes and schema: `"public"."app_model"` becomes `app_model`."""
+    return table.replace("`", '"').rpartition(".")[2].strip('" ')
+
+
+def unconstrained(one: ModelClass, other: ModelClass) -> bool:
+    """Say whether two models are related, and by no database constraint at all."""
+    between = [*_relations(one, other), *_relations(other, one)]
+    return bool(between) and not any(has_constraint(field) for field in between)
+
+
+def has_constraint(field: Field[Any, Any]) -> bool:
+    """Say whether the field is a foreign key that the database enforces."""
+    return bool(getattr(field, "db_constraint", False))
+
+
+def _relations(model: ModelClass, target: ModelClass) -> list[Field[Any, Any]]:
+    concrete = target._meta.concrete_model
+    return [
+        field
+        for field in (*model._meta.fields, *model._meta.many_to_many)
+        if isinstance(field.remote_field and field.remote_field.model, type)
+        and field.remote_field.model._meta.concrete_model is concrete
+        and (field.many_to_many or isinstance(field, ForeignObject))
+    ]

@@ -1,0 +1,14 @@
+"""The small types that every floor shares. Imports nothing of Shoal."""
+
+from typing import Literal, TypeAlias
+
+Alias: TypeAlias = str
+"""A key of `DATABASES`."""
+
+ClusterName: TypeAlias = str
+"""A key of `SHOAL["CLUSTERS"]`: the alias of the cluster's primary."""
+
+Role: TypeAlias = str
+"""A key of a cluster's `ROLES`: the name of one edition."""
+
+Consistency: TypeAlias = Literal["session", "eventual", "primary"]
