@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from django.apps import apps
-from django.db.models import Field, ForeignObject, Model
+from django.db.models import Field, Model
 
 from shoal.conf import Conf, get_conf, until_settings_change
 from shoal.types import ClusterName
@@ -56,7 +56,7 @@ class Placement:
 
     def clusters_of_app(self, app_label: str) -> frozenset[ClusterName | None]:
         """Return every cluster that has, or once had, a model of the app."""
-        found = {
+        found: set[ClusterName | None] = {
             cluster
             for label, cluster in self.by_model.items()
             if label.partition(".")[0] == app_label
@@ -105,17 +105,21 @@ def unconstrained(one: ModelClass, other: ModelClass) -> bool:
     return bool(between) and not any(has_constraint(field) for field in between)
 
 
-def has_constraint(field: Field[Any, Any]) -> bool:
-    """Say whether the field is a foreign key that the database enforces."""
-    return bool(getattr(field, "db_constraint", False))
+def has_constraint(field: "Field[Any, Any]") -> bool:
+    """
+    Say whether the relation holds only within one database.
+
+    A foreign key that the database enforces does, and so does a many-to-many field,
+    whose link rows are joined with both sides.
+    """
+    return bool(field.many_to_many or getattr(field, "db_constraint", False))
 
 
-def _relations(model: ModelClass, target: ModelClass) -> list[Field[Any, Any]]:
+def _relations(model: ModelClass, target: ModelClass) -> "list[Field[Any, Any]]":
     concrete = target._meta.concrete_model
-    return [
-        field
-        for field in (*model._meta.fields, *model._meta.many_to_many)
-        if isinstance(field.remote_field and field.remote_field.model, type)
-        and field.remote_field.model._meta.concrete_model is concrete
-        and (field.many_to_many or isinstance(field, ForeignObject))
-    ]
+    found: list[Field[Any, Any]] = []
+    for field in (*model._meta.fields, *model._meta.many_to_many):
+        end: Any = field.remote_field.model if field.remote_field else None
+        if isinstance(end, type) and end._meta.concrete_model is concrete:  # type: ignore[attr-defined]
+            found.append(field)
+    return found

@@ -1,22 +1,15 @@
 """
-Takes `settings.SHOAL` and `settings.DATABASES`, gives a frozen, checked `Conf`.
+Takes `settings.SHOAL` and `settings.DATABASES`, gives a `Conf` and its problems. Pure.
 
-The only module that reads settings. What is wrong is collected, so that one error
-(and one run of `manage.py check`) names everything. Values computed from the setting
-are kept `until_settings_change`, so `override_settings` works.
+What is wrong is collected, so that one error names everything.
 """
 
-import functools
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, TypeVar, get_args
+from typing import Any, get_args
 
-from django.conf import settings
-from django.core.signals import setting_changed
-from django.dispatch import receiver
-
-from shoal.errors import SettingsError, did_you_mean
+from shoal.conf.values import ClusterConf, Conf, Problem, ReplicaConf
+from shoal.errors import did_you_mean
 from shoal.types import Alias, ClusterName, Consistency, Role
 
 KEYS = ("CLUSTERS", "CONTROL")
@@ -31,85 +24,6 @@ CLUSTER_KEYS = (
 )
 SHARDED_KEYS = ("SHARDS", "IDS", "KEYS")
 DUMMY_ENGINE = "django.db.backends.dummy"
-
-T = TypeVar("T")
-_forget: list[Callable[[], None]] = []
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReplicaConf:
-    alias: Alias
-    weight: float = 1.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClusterConf:
-    name: ClusterName
-    apps: tuple[str, ...] = ()
-    models: tuple[str, ...] = ()
-    """Labels in lower case, as in `Model._meta.label_lower`."""
-    replicas: tuple[ReplicaConf, ...] = ()
-    consistency: Consistency = "session"
-    max_lag: float = 30.0
-    """Seconds."""
-    roles: Mapping[Role, Alias] = field(default_factory=dict)
-    request_role: Any = None
-    """A callable `request -> role`, or the dotted path of one."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Conf:
-    clusters: Mapping[ClusterName, ClusterConf] = field(default_factory=dict)
-    control: Alias | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Problem:
-    """One thing that is wrong with the setting, under the id of its system check."""
-
-    id: str
-    message: str
-    hint: str
-
-
-def until_settings_change(function: Callable[[], T]) -> Callable[[], T]:
-    """Keep what `function` returns until a setting that it may depend on changes."""
-    kept = functools.cache(function)
-    _forget.append(kept.cache_clear)
-    return kept
-
-
-def on_settings_change(forget: Callable[[], None]) -> None:
-    """Call `forget` when a setting changes that Shoal depends on."""
-    _forget.append(forget)
-
-
-@receiver(setting_changed)
-def _settings_changed(*, setting: str, **kwargs: Any) -> None:
-    if setting in {"SHOAL", "DATABASES", "DATABASE_ROUTERS", "INSTALLED_APPS"}:
-        for forget in _forget:
-            forget()
-
-
-@until_settings_change
-def read_settings() -> tuple[Conf, tuple[Problem, ...]]:
-    """Return the conf as far as it can be read, with all that is wrong in it."""
-    return parse(getattr(settings, "SHOAL", {}), settings.DATABASES)
-
-
-@until_settings_change
-def get_conf() -> Conf:
-    """Return the checked conf, or raise `SettingsError` that names every problem."""
-    conf, problems = read_settings()
-    if not problems:
-        return conf
-    if len(problems) == 1:
-        raise SettingsError(problems[0].message, hint=problems[0].hint)
-    listed = "".join(f"\n- {p.message} {p.hint}" for p in problems)
-    raise SettingsError(
-        f"The SHOAL setting has {len(problems)} problems:{listed}",
-        hint="`manage.py check` lists them with their ids.",
-    )
 
 
 def parse(
@@ -216,9 +130,9 @@ class _Parser:
         self, options: Mapping[str, Any], key: str, where: str
     ) -> tuple[str, ...]:
         value = options.get(key, ())
-        if isinstance(value, list | tuple | set | frozenset):
-            if all(isinstance(item, str) for item in value):
-                return tuple(value)
+        is_list = isinstance(value, list | tuple | set | frozenset)
+        if is_list and all(isinstance(item, str) for item in value):
+            return tuple(value)
         self.wrong(
             "E001",
             f"{where}[{key!r}] is {value!r}, not a list of strings.",
@@ -256,9 +170,9 @@ class _Parser:
         return tuple(found)
 
     def number(self, value: object, where: str) -> float:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            if 0 <= value < float("inf"):
-                return float(value)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if is_number and 0 <= float(value) < float("inf"):  # type: ignore[arg-type]
+            return float(value)  # type: ignore[arg-type]
         self.wrong(
             "E001",
             f'{where}["WEIGHT"] is {value!r}.',
@@ -357,7 +271,9 @@ class _Parser:
             for replica in cluster.replicas:
                 self.member(used, replica.alias, "a replica", cluster)
                 self.replica(replica.alias, cluster, conf)
-        if conf.control in {r.alias for c in conf.clusters.values() for r in c.replicas}:
+        if conf.control in {
+            r.alias for c in conf.clusters.values() for r in c.replicas
+        }:
             self.wrong(
                 "E007",
                 f'SHOAL["CONTROL"] is {conf.control!r}, which is a replica.',

@@ -1,0 +1,321 @@
+"""
+Takes the setting, the topology and the models, gives Django's check messages.
+
+Ids are stable. Each has a heading in the reference of the checks. The checks that ask
+a server run only where Django names databases: `manage.py check --database default`,
+`migrate` and `manage.py shoal check`.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from django.apps import AppConfig, apps
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db.models import Field, Model
+from django.utils.module_loading import import_string
+
+from shoal.conf import get_conf, is_configured, read_settings
+from shoal.errors import SettingsError, did_you_mean
+from shoal.placement import get_placement
+from shoal.placement.models import has_constraint
+from shoal.routing import Middleware, Router
+from shoal.routing.middleware import load_hook
+from shoal.topology import get_topology
+
+Messages = Iterator[CheckMessage]
+
+
+@register("shoal")
+def check_setting(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """E001, E002, E006, E007, E008: the SHOAL setting, then all that stands on it."""
+    _, problems = read_settings()
+    if problems:
+        return [Error(p.message, hint=p.hint, id=p.id) for p in problems]
+    found: list[CheckMessage] = []
+    for check in (
+        _claims_known,
+        _default_needed,
+        _router_installed,
+        _middleware_installed,
+        _atomic_requests,
+    ):
+        found.extend(check())
+    return found
+
+
+@register(Tags.models, "shoal")
+def check_relations(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[CheckMessage]:
+    """E003, E004, E005: relations that no database can hold."""
+    if read_settings()[1] or not get_conf().clusters:
+        return []
+    found: list[CheckMessage] = []
+    for config in apps.get_app_configs() if app_configs is None else app_configs:
+        for model in config.get_models():
+            if _has_table(model):
+                found.extend(_relations_of(model))
+    return found
+
+
+def _has_table(model: type[Model]) -> bool:
+    meta = model._meta
+    return not (meta.proxy or meta.swapped)
+
+
+def _claims_known() -> Messages:
+    models = {m._meta.label_lower for m in apps.get_models(include_auto_created=True)}
+    for cluster in get_conf().clusters.values():
+        where = f'SHOAL["CLUSTERS"][{cluster.name!r}]'
+        for app in cluster.apps:
+            if app not in apps.app_configs and app not in _UNREGISTERED:
+                yield Error(
+                    f'{where}["APPS"] names {app!r}, which is not an installed app.',
+                    hint="It takes app labels. "
+                    + did_you_mean(app.rpartition(".")[2], list(apps.app_configs)),
+                    id="shoal.E009",
+                )
+        for label in cluster.models:
+            if label not in models:
+                yield Error(
+                    f'{where}["MODELS"] names {label!r}, which is not a model.',
+                    hint=did_you_mean(label, _near(label, models)),
+                    id="shoal.E009",
+                )
+
+
+_UNREGISTERED = {"django_cache", "migrations"}
+"""Labels that Django routes by without an app: its database cache, its migrations."""
+
+
+def _near(label: str, models: set[str]) -> list[str]:
+    """Keep the hint short: the models of the same app, if there is such an app."""
+    app = label.partition(".")[0]
+    return [m for m in models if m.startswith(f"{app}.")] or list(models)
+
+
+def _default_needed() -> Messages:
+    if is_configured(settings.DATABASES.get("default", {})):
+        return
+    if not get_topology().clusters:
+        return
+    placement = get_placement()
+    homeless = [
+        model._meta.label
+        for model in apps.get_models()
+        if _has_table(model)
+        and model._meta.managed
+        and placement.cluster_of(model) is None
+        and not _routed_by_others(model)
+    ]
+    if homeless:
+        yield Error(
+            f"No cluster claims {_listed(homeless)}, and DATABASES has no 'default' "
+            "for it to live in.",
+            hint="Add its app to the APPS of a cluster, or configure 'default'.",
+            id="shoal.E008",
+        )
+
+
+def _routed_by_others(model: type[Model]) -> bool:
+    """Say whether another router of the project takes the model in."""
+    for path in settings.DATABASE_ROUTERS:
+        router = import_string(path)() if isinstance(path, str) else path
+        ask: Callable[..., Any] | None = getattr(router, "db_for_write", None)
+        if ask is not None and ask(model) is not None:
+            return True
+    return False
+
+
+def _listed(labels: list[str]) -> str:
+    shown = ", ".join(labels[:5])
+    return shown if len(labels) <= 5 else f"{shown} and {len(labels) - 5} more"
+
+
+def _router_installed() -> Messages:
+    if not get_topology().clusters:
+        return
+    routers = [
+        import_string(path) if isinstance(path, str) else type(path)
+        for path in settings.DATABASE_ROUTERS
+    ]
+    if not any(issubclass(router, Router) for router in routers):
+        yield Error(
+            "SHOAL describes clusters, but no router of Shoal is installed, so every "
+            "query goes to 'default'.",
+            hint='Set DATABASE_ROUTERS = ["shoal.routing.Router"].',
+            id="shoal.E010",
+        )
+
+
+def _middleware_installed() -> Messages:
+    clusters = get_topology().clusters.values()
+    hooks = [cluster for cluster in clusters if cluster.request_role is not None]
+    for cluster in hooks:
+        try:
+            load_hook(cluster)
+        except SettingsError as error:
+            yield Error(error.message, hint=error.hint, id="shoal.E001")
+    installed = any(
+        isinstance(middleware, type) and issubclass(middleware, Middleware)
+        for middleware in map(import_string, settings.MIDDLEWARE)
+    )
+    if installed:
+        return
+    for cluster in hooks:
+        yield Error(
+            f"Cluster {cluster.name!r} has REQUEST_ROLE, but nothing asks it: Shoal's "
+            "middleware is not installed.",
+            hint='Add "shoal.routing.Middleware" to MIDDLEWARE.',
+            id="shoal.E011",
+        )
+    for cluster in clusters:
+        if any(edition.replicas for edition in cluster.all_editions):
+            yield Warning(
+                f"Cluster {cluster.name!r} has replicas, but Shoal's middleware is "
+                "not installed, so a request does not begin a unit of work.",
+                hint='Add "shoal.routing.Middleware" to MIDDLEWARE.',
+                id="shoal.W001",
+            )
+
+
+def _atomic_requests() -> Messages:
+    topology = get_topology()
+    for alias, database in settings.DATABASES.items():
+        if not database.get("ATOMIC_REQUESTS"):
+            continue
+        primary = topology.primary_of_replica(alias)
+        cluster = topology.by_alias.get(alias)
+        if primary is not None:
+            yield Error(
+                f"ATOMIC_REQUESTS is on for {alias!r}, which is a replica of "
+                f"{primary!r}.",
+                hint="Each request would open a transaction there that can write "
+                "nothing. Set it on the primary, if at all.",
+                id="shoal.E012",
+            )
+        elif cluster is not None and cluster[1].replicas:
+            yield Warning(
+                f"ATOMIC_REQUESTS is on for {alias!r}, so its replicas never serve a "
+                "request: reads inside a transaction go to the primary.",
+                hint="Turn it off and use atomic() where it matters.",
+                id="shoal.W002",
+            )
+        elif alias != "default" and cluster is not None:
+            yield Warning(
+                f"ATOMIC_REQUESTS is on for {alias!r}: every request opens a "
+                "transaction there, needed or not, and commits it apart from those "
+                "on other clusters.",
+                hint=f"Turn it off and use atomic(using={alias!r}) where it matters.",
+                id="shoal.W003",
+            )
+    yield from _atomic_elsewhere()
+
+
+def _atomic_elsewhere() -> Messages:
+    """W004: `ATOMIC_REQUESTS` on `default` alone covers no other cluster."""
+    default = settings.DATABASES.get("default", {})
+    if not default.get("ATOMIC_REQUESTS"):
+        return
+    uncovered = [
+        name
+        for name, cluster in get_conf().clusters.items()
+        if name != "default"
+        and (cluster.apps or cluster.models)
+        and not settings.DATABASES[name].get("ATOMIC_REQUESTS")
+    ]
+    if uncovered:
+        yield Warning(
+            "ATOMIC_REQUESTS is on for 'default' only; a failing request does not "
+            f"roll back what it wrote on {', '.join(map(repr, uncovered))}.",
+            hint="Use atomic(using=...) in the views that write there.",
+            id="shoal.W004",
+        )
+
+
+def _relations_of(model: type[Model]) -> Messages:
+    home = get_placement().cluster_of(model)
+    for field in model._meta.local_fields:
+        target = _target(field)
+        if target is not None and has_constraint(field):
+            yield from _constraint_across(model, field, target, home)
+    for many in model._meta.local_many_to_many:
+        target = _target(many)
+        if target is not None:
+            yield from _many_to_many_across(model, many, target, home)
+    for private in model._meta.private_fields:
+        yield from _generic_across(model, private, home)
+
+
+def _target(field: Any) -> type[Model] | None:
+    target = field.remote_field.model if field.remote_field else None
+    return target if isinstance(target, type) else None
+
+
+def _where(name: str | None) -> str:
+    return f"cluster {name!r}" if name else "no cluster of Shoal"
+
+
+def _constraint_across(
+    model: type[Model], field: "Field[Any, Any]", target: type[Model], home: str | None
+) -> Messages:
+    there = get_placement().cluster_of(target)
+    if there != home:
+        yield Error(
+            f"{model._meta.label}.{field.name} is a foreign key with a database "
+            f"constraint, from {_where(home)} to {target._meta.label} on "
+            f"{_where(there)}.",
+            hint="Set db_constraint=False and on_delete=models.DO_NOTHING, or place "
+            "both models on one cluster.",
+            obj=field,
+            id="shoal.E003",
+        )
+
+
+def _many_to_many_across(
+    model: type[Model], field: Any, target: type[Model], home: str | None
+) -> Messages:
+    placement = get_placement()
+    through = field.remote_field.through
+    homes = {home, placement.cluster_of(target), placement.cluster_of(through)}
+    if len(homes) > 1:
+        yield Error(
+            f"{model._meta.label}.{field.name} is a many-to-many field from "
+            f"{_where(home)} to {target._meta.label} on "
+            f"{_where(placement.cluster_of(target))}; its link rows live on "
+            f"{_where(placement.cluster_of(through))}.",
+            hint="Place all three on one cluster, or declare a model of your own with "
+            "two foreign keys, the one across with db_constraint=False.",
+            obj=field,
+            id="shoal.E004",
+        )
+
+
+def _generic_across(model: type[Model], field: Any, home: str | None) -> Messages:
+    # By their attributes: contenttypes cannot be imported where it is not installed.
+    placement = get_placement()
+    if hasattr(field, "object_id_field_name"):
+        target = _target(field)
+        if target is not None and placement.cluster_of(target) != home:
+            yield Error(
+                f"{model._meta.label}.{field.name} is a generic relation from "
+                f"{_where(home)} to {target._meta.label} on "
+                f"{_where(placement.cluster_of(target))}.",
+                hint="Queries and deletes through it would be sent to one server "
+                "only. Place both on one cluster, or query the other model yourself.",
+                obj=field,
+                id="shoal.E005",
+            )
+    elif hasattr(field, "ct_field"):
+        types = _target(model._meta.get_field(field.ct_field))
+        if types is not None and placement.cluster_of(types) != home:
+            yield Warning(
+                f"{model._meta.label}.{field.name} is a generic foreign key on "
+                f"{_where(home)}, but content types live on "
+                f"{_where(placement.cluster_of(types))}.",
+                hint="Filters through its content type cannot be joined. Give the "
+                "content type field db_constraint=False.",
+                obj=field,
+                id="shoal.W005",
+            )

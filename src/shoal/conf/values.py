@@ -1,0 +1,43 @@
+"""The SHOAL setting as frozen values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from shoal.types import Alias, ClusterName, Consistency, Role
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplicaConf:
+    alias: Alias
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterConf:
+    name: ClusterName
+    apps: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    """Labels in lower case, as in `Model._meta.label_lower`."""
+    replicas: tuple[ReplicaConf, ...] = ()
+    consistency: Consistency = "session"
+    max_lag: float = 30.0
+    """Seconds."""
+    roles: Mapping[Role, Alias] = field(default_factory=dict)
+    request_role: Any = None
+    """A callable `request -> role`, or the dotted path of one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conf:
+    clusters: Mapping[ClusterName, ClusterConf] = field(default_factory=dict)
+    control: Alias | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One thing that is wrong with the setting, under the id of its system check."""
+
+    id: str
+    message: str
+    hint: str

@@ -1,0 +1,106 @@
+"""
+Stops a write before it is sent to the wrong server. Takes a statement, or raises.
+
+Hangs on every connection of an alias, so raw SQL, `using=` and other people's code
+count like the ORM.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from shoal.conf import on_settings_change
+from shoal.errors import ReplicaWrite, SettingsError, WrongCluster
+from shoal.placement import get_placement, models_of_table
+from shoal.placement.models import bare_table_name
+from shoal.routing.context import current, remember_write
+from shoal.routing.statements import written_tables
+from shoal.topology import get_topology
+from shoal.types import Alias, ClusterName
+
+Execute = Callable[[Any, Any, bool, dict[str, Any]], Any]
+
+
+def watch(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+    """Put the guard on a new connection. Receives `connection_created`."""
+    if guard in connection.execute_wrappers:
+        return
+    try:
+        if not get_topology().clusters:
+            return
+    except SettingsError:
+        # `manage.py check` says what is wrong, and has to connect for that.
+        return
+    # Not appended: a wrapper of `connection.execute_wrapper()` that is open right now
+    # takes itself off with pop().
+    connection.execute_wrappers.insert(0, guard)
+
+
+def guard(
+    execute: Execute, sql: Any, params: Any, many: bool, context: dict[str, Any]
+) -> Any:
+    """Run the statement unless it writes where it must not."""
+    tables = written_tables(_text(sql, context))
+    if not tables:
+        return execute(sql, params, many, context)
+    alias = context["connection"].alias
+    edition = _check(alias, tables)
+    result = execute(sql, params, many, context)
+    if edition is not None:
+        remember_write(edition)
+    return result
+
+
+def _text(sql: Any, context: dict[str, Any]) -> str:
+    if isinstance(sql, str):
+        return sql
+    if isinstance(sql, bytes):
+        return sql.decode(errors="replace")
+    # psycopg's sql.SQL, sql.Composed
+    return str(sql.as_string(context["connection"].connection))
+
+
+def _check(alias: Alias, tables: tuple[str, ...]) -> ClusterName | None:
+    """Return the edition that is written to, or raise `WriteRefused`."""
+    topology = get_topology()
+    primary = topology.primary_of_replica(alias)
+    if primary is not None:
+        raise ReplicaWrite(
+            f"A write on table {bare_table_name(tables[0])!r} was refused: the alias "
+            f"{alias!r} is a replica of {primary!r}.",
+            hint=f"Write through the router, or with using({primary!r}).",
+        )
+    member = topology.by_alias.get(alias)
+    for table in tables:
+        _refuse_stranger(alias, member[0].name if member else None, table)
+    return member[1].name if member else None
+
+
+def _refuse_stranger(alias: Alias, cluster: ClusterName | None, table: str) -> None:
+    homes = _homes_of_table(bare_table_name(table))
+    if not homes or cluster in homes.values() or current().unguarded.get(alias):
+        return
+    label, home = next(iter(homes.items()))
+    raise WrongCluster(
+        f"A write on table {bare_table_name(table)!r} was refused on the alias "
+        f"{alias!r}: the model {label} lives on the cluster {home!r}.",
+        hint=f"Leave out using({alias!r}) and let the router choose, write with "
+        f"using({home!r}), or, to write here all the same, do it inside "
+        f"`with shoal.routing.unguarded({alias!r})`.",
+    )
+
+
+_homes: dict[str, dict[str, ClusterName]] = {}
+on_settings_change(_homes.clear)
+
+
+def _homes_of_table(table: str) -> dict[str, ClusterName]:
+    """Return the cluster of each model behind a table; empty if nobody was told."""
+    if table not in _homes:
+        placement = get_placement()
+        models = models_of_table().get(table, ())
+        found = {model._meta.label: placement.cluster_of(model) for model in models}
+        told = {label: name for label, name in found.items() if name is not None}
+        _homes[table] = told if len(told) == len(found) else {}
+    return _homes[table]

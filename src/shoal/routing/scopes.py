@@ -1,0 +1,179 @@
+"""
+`pinned`, `stale`, `role`, `unguarded`: say for a block how its queries are routed.
+
+Each is a context manager and a decorator, for sync and async code alike. They nest,
+and each puts back what it changed, whatever is raised. A queryset is routed when it is
+evaluated, so one built inside a block and evaluated after it is routed as after it.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType, TracebackType
+from typing import Any, Self, TypeVar, cast
+
+from shoal.errors import UnknownCluster, did_you_mean
+from shoal.routing.context import EVERY_CLUSTER, current, set_current
+from shoal.topology import cluster_named, get_topology
+from shoal.types import Alias, ClusterName, Role
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+MISSING: Any = object()
+
+
+class Scope:
+    """One mapping of the context with some keys changed for the time of a block."""
+
+    field: str
+
+    def __init__(self, changes: Mapping[str, Any]) -> None:
+        self._changes = changes
+        self._before: list[Mapping[str, Any]] = []
+
+    def __enter__(self) -> Self:
+        context = current()
+        values = getattr(context, self.field)
+        self._before.append({key: values.get(key, MISSING) for key in self._changes})
+        self._set({**values, **self._changes})
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        values = {**getattr(current(), self.field), **self._before.pop()}
+        self._set({k: v for k, v in values.items() if v is not MISSING})
+
+    def _set(self, values: Mapping[str, Any]) -> None:
+        change: dict[str, Any] = {self.field: MappingProxyType(values)}
+        set_current(replace(current(), **change))
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+    def _again(self) -> Self:
+        """Return a scope of the same changes, so that each call has its own."""
+        again = object.__new__(type(self))
+        Scope.__init__(again, self._changes)
+        return again
+
+    def __call__(self, function: Function) -> Function:
+        wrap = _wrap_async if inspect.iscoroutinefunction(function) else _wrap_sync
+        for refused in (inspect.isgeneratorfunction, inspect.isasyncgenfunction):
+            if refused(function):
+                raise TypeError(
+                    f"{type(self).__name__}() cannot decorate the generator "
+                    f"{function.__qualname__}: its body runs after the call returned. "
+                    f"Use `with {type(self).__name__}(...)` inside it."
+                )
+        return cast(Function, wrap(self._again, function))
+
+
+def _wrap_sync(
+    scope: Callable[[], Scope], function: Callable[..., Any]
+) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        with scope():
+            return function(*args, **kwargs)
+
+    return wrapped
+
+
+def _wrap_async(
+    scope: Callable[[], Scope], function: Callable[..., Any]
+) -> Callable[..., Any]:
+    @functools.wraps(function)
+    async def wrapped(*args: Any, **kwargs: Any) -> Any:
+        with scope():
+            return await function(*args, **kwargs)
+
+    return wrapped
+
+
+class pinned(Scope):
+    """
+    Read from the primary of these clusters; of every cluster, if none is named.
+
+    Raises `UnknownCluster` at once for a name that is not a cluster.
+    """
+
+    field = "pins"
+
+    def __init__(self, *clusters: ClusterName) -> None:
+        super().__init__(dict.fromkeys(_known(clusters), True))
+
+
+class stale(Scope):
+    """
+    Let any replica serve reads, even right after a write of this unit of work.
+
+    Inside `atomic()` reads still use that transaction's connection.
+    """
+
+    field = "pins"
+
+    def __init__(self, *clusters: ClusterName) -> None:
+        super().__init__(dict.fromkeys(_known(clusters), False))
+
+
+class role(Scope):
+    """
+    Work on this edition of the cluster: `with role("site", "draft"): ...`.
+
+    An object that was loaded from an edition is saved to that edition, and its
+    relations are read there, whatever the role is by then. Raises `UnknownCluster` or
+    `UnknownRole` at once.
+    """
+
+    field = "roles"
+
+    def __init__(self, cluster: ClusterName, role: Role) -> None:
+        cluster_named(cluster).edition(role)
+        super().__init__({cluster: role})
+
+
+class roles(Scope):
+    """Several roles at once, by cluster. What `Middleware` opens for a request."""
+
+    field = "roles"
+
+    def __init__(self, roles: Mapping[ClusterName, Role]) -> None:
+        for cluster, name in roles.items():
+            cluster_named(cluster).edition(name)
+        super().__init__(dict(roles))
+
+
+class unguarded(Scope):
+    """
+    Allow writes on this alias to tables of models that live on another cluster.
+
+    For the hours of a move from one database to another. Writes on a replica stay
+    refused.
+    """
+
+    field = "unguarded"
+
+    def __init__(self, *aliases: Alias) -> None:
+        super().__init__(dict.fromkeys(aliases, True))
+
+
+def _known(clusters: tuple[ClusterName, ...]) -> tuple[ClusterName, ...]:
+    known = [edition.name for edition in get_topology().editions()]
+    for name in clusters:
+        if name not in known:
+            raise UnknownCluster(
+                f"No cluster is named {name!r}.", hint=did_you_mean(str(name), known)
+            )
+    return clusters or (EVERY_CLUSTER,)
