@@ -1,0 +1,14 @@
+"""Test cases and assertions for a project on many databases."""
+
+from shoal.testing.asserts import assertQueriesOn
+from shoal.testing.cases import TestCase, TransactionTestCase
+from shoal.testing.mirrors import mirrored
+from shoal.testing.servers import served_by
+
+__all__ = [
+    "TestCase",
+    "TransactionTestCase",
+    "assertQueriesOn",
+    "mirrored",
+    "served_by",
+]

@@ -1,0 +1,207 @@
+"""The setting: what is read, and the whole text of what is refused."""
+
+import copy
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.test import override_settings
+
+from shoal.conf import Conf, get_conf, parse
+from shoal.errors import SettingsError
+
+PG = {"ENGINE": "django.db.backends.postgresql"}
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": {},
+    "main": PG,
+    "main_r1": PG,
+    "main_r2": PG,
+    "site": PG,
+    "site_draft": PG,
+    "analytics": {"ENGINE": "django.db.backends.mysql"},
+}
+
+
+def problems_of(setting: object) -> list[str]:
+    return [f"{p.id}: {p.message} {p.hint}" for p in parse(setting, DATABASES)[1]]
+
+
+def clusters(**entries: Any) -> dict[str, Any]:
+    return {"CLUSTERS": entries}
+
+
+def test_reads_a_whole_setting() -> None:
+    conf, problems = parse(
+        {
+            "CLUSTERS": {
+                "main": {
+                    "APPS": ["auth"],
+                    "MODELS": ["core.CustomerSupport"],
+                    "REPLICAS": {"main_r1": {"WEIGHT": 2}, "main_r2": {}},
+                    "CONSISTENCY": "eventual",
+                    "MAX_LAG": 5,
+                },
+                "site": {
+                    "APPS": ("pages",),
+                    "ROLES": {"public": "site", "draft": "site_draft"},
+                    "REQUEST_ROLE": "project.roles.role_of",
+                },
+            },
+            "CONTROL": "main",
+        },
+        DATABASES,
+    )
+    assert problems == ()
+    main, site = conf.clusters["main"], conf.clusters["site"]
+    assert (main.apps, main.models) == (("auth",), ("core.customersupport",))
+    assert [(r.alias, r.weight) for r in main.replicas] == [
+        ("main_r1", 2.0),
+        ("main_r2", 1.0),
+    ]
+    assert (main.consistency, main.max_lag) == ("eventual", 5.0)
+    assert dict(site.roles) == {"public": "site", "draft": "site_draft"}
+    assert site.request_role == "project.roles.role_of"
+    assert conf.control == "main"
+
+
+def test_an_empty_setting_has_no_clusters() -> None:
+    assert parse({}, DATABASES) == (Conf(clusters={}), ())
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        (
+            {"CLUSTER": {}},
+            "shoal.E001: SHOAL has the unknown key 'CLUSTER'. "
+            "Did you mean 'CLUSTERS'? Known: 'CLUSTERS', 'CONTROL'.",
+        ),
+        (
+            ["main"],
+            "shoal.E001: SHOAL is a list, not a dict. "
+            "See the settings reference for its shape.",
+        ),
+        (
+            clusters(main={"REPLICA": ["main_r1"]}),
+            """shoal.E001: SHOAL["CLUSTERS"]['main'] has the unknown key 'REPLICA'. """
+            "Did you mean 'REPLICAS'? Known: 'APPS', 'CONSISTENCY', 'MAX_LAG', "
+            "'MODELS', 'REPLICAS', 'REQUEST_ROLE', 'ROLES'.",
+        ),
+        (
+            clusters(mian={}),
+            """shoal.E002: SHOAL["CLUSTERS"] names the alias 'mian', which is not in """
+            "DATABASES. Did you mean 'main'? Known: 'analytics', 'main', 'main_r1', "
+            "'main_r2', 'site', 'site_draft'.",
+        ),
+        (
+            clusters(default={}),
+            """shoal.E008: SHOAL["CLUSTERS"] names the alias 'default', which is """
+            "empty in DATABASES. Give 'default' an ENGINE, or name one of: main, "
+            "main_r1, main_r2, site, site_draft, analytics.",
+        ),
+        (
+            clusters(main={"APPS": "auth"}),
+            """shoal.E001: SHOAL["CLUSTERS"]['main']['APPS'] is 'auth', not a list """
+            """of strings. Write "APPS": ['auth'].""",
+        ),
+        (
+            clusters(main={"MODELS": ["User"]}),
+            """shoal.E001: SHOAL["CLUSTERS"]['main']["MODELS"] names 'User', which """
+            """is not a model label. Write "app_label.ModelName", as in "auth.User".""",
+        ),
+        (
+            clusters(main={"APPS": ["auth"]}, site={"APPS": ["auth"]}),
+            "shoal.E006: 'auth' is claimed by the clusters 'main' and 'site'. "
+            "Keep it in one of the two APPS.",
+        ),
+        (
+            clusters(main={"MODELS": ["a.B"]}, site={"MODELS": ["a.b"]}),
+            "shoal.E006: 'a.b' is claimed by the clusters 'main' and 'site'. "
+            "Keep it in one of the two MODELS.",
+        ),
+        (
+            clusters(main={"APPS": ["auth"], "REPLICAS": ["main"]}),
+            "shoal.E007: 'main' is listed as a replica of cluster 'main', but it is "
+            "the primary of cluster 'main'. "
+            "An alias is one thing: list it once, or add another alias.",
+        ),
+        (
+            clusters(main={"REPLICAS": ["analytics"]}),
+            "shoal.E007: 'analytics' is listed as a replica of 'main', but its ENGINE "
+            "is 'django.db.backends.mysql' and not 'django.db.backends.postgresql'. "
+            "A replica runs the same engine as its primary.",
+        ),
+        (
+            clusters(main={"REPLICAS": ["main_r1"]}, site={"REPLICAS": ["main_r1"]}),
+            "shoal.E007: 'main_r1' is listed as a replica of cluster 'site', but it "
+            "is a replica of cluster 'main'. "
+            "An alias is one thing: list it once, or add another alias.",
+        ),
+        (
+            clusters(main={"REPLICAS": {"main_r1": {"WEIGHT": -1}}}),
+            """shoal.E001: SHOAL["CLUSTERS"]['main']["REPLICAS"]['main_r1']["WEIGHT"] """
+            "is -1. A weight is a number: 2 serves twice the reads of 1, and 0 none.",
+        ),
+        (
+            clusters(main={"CONSISTENCY": "sesion"}),
+            """shoal.E001: SHOAL["CLUSTERS"]['main']["CONSISTENCY"] is 'sesion'. """
+            "Did you mean 'session'? Known: 'eventual', 'primary', 'session'.",
+        ),
+        (
+            clusters(main={"MAX_LAG": "30"}),
+            """shoal.E001: SHOAL["CLUSTERS"]['main']["MAX_LAG"] is '30'. """
+            "It is a number of seconds above 0.",
+        ),
+        (
+            clusters(site={"ROLES": {"draft": "site_draft"}}),
+            """shoal.E001: SHOAL["CLUSTERS"]['site']["ROLES"] must give exactly one """
+            "role to 'site' itself. Add the role that a visitor has by default: "
+            """"public": 'site'.""",
+        ),
+        (
+            clusters(site={"REQUEST_ROLE": "a.b"}),
+            """shoal.E001: SHOAL["CLUSTERS"]['site'] has "REQUEST_ROLE" but no """
+            """"ROLES". Add "ROLES": {"public": "site", "draft": "site_draft"}.""",
+        ),
+        (
+            {"CLUSTERS": {"main": {"REPLICAS": ["main_r1"]}}, "CONTROL": "main_r1"},
+            """shoal.E007: SHOAL["CONTROL"] is 'main_r1', which is a replica. """
+            "Shoal writes there: name the alias of a primary.",
+        ),
+        (
+            clusters(main={"SHARDS": ["site"]}),
+            """shoal.E001: SHOAL["CLUSTERS"]['main'] has 'SHARDS', which belongs to """
+            "sharded clusters. This version serves unsharded clusters only; remove "
+            "it.",
+        ),
+    ],
+)
+def test_names_what_is_wrong_and_the_way_out(setting: Any, expected: str) -> None:
+    before = copy.deepcopy(setting)
+    assert problems_of(setting) == [expected]
+    assert setting == before
+
+
+def test_one_error_names_every_problem() -> None:
+    setting = {"CLUSTERS": {"accounts": {"APP": []}}, "CONTROL": "nowhere"}
+    with override_settings(SHOAL=setting), pytest.raises(SettingsError) as caught:
+        get_conf()
+    assert isinstance(caught.value, ImproperlyConfigured)
+    text = str(caught.value)
+    assert text.startswith("The SHOAL setting has 2 problems:\n- ")
+    assert "unknown key 'APP'" in text
+    assert "'nowhere'" in text
+    assert text.endswith("Hint: `manage.py check` lists them with their ids.")
+
+
+def test_follows_override_settings() -> None:
+    with override_settings(SHOAL={"CLUSTERS": {"feedback": {}}}):
+        assert list(get_conf().clusters) == ["feedback"]
+    assert "catalog" in get_conf().clusters
+
+
+def test_shows_no_password() -> None:
+    databases = {"main": {**PG, "PASSWORD": "hunter2"}}
+    conf, problems = parse(clusters(main={"REPLICAS": ["other"]}), databases)
+    assert problems
+    assert "hunter2" not in repr(conf) + repr(problems)

@@ -1,0 +1,71 @@
+"""Import from a lower floor only."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import shoal
+
+ROOT = Path(shoal.__file__).parent
+FLOORS = {
+    "errors": 0,
+    "types": 0,
+    "conf": 1,
+    "models": 1,
+    "topology": 2,
+    "placement": 3,
+    "routing": 4,
+    "publishing": 5,
+    "checks": 8,
+    "server_checks": 8,
+    "cli": 8,
+    "testing": 8,
+    "lab": 8,
+    "management": 9,
+    "apps": 9,
+}
+MODULES = sorted(ROOT.rglob("*.py"))
+
+
+def stage_of(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Every stage of Shoal that a module imports, inside functions too."""
+    for statement in ast.walk(ast.parse(path.read_text())):
+        if isinstance(statement, ast.ImportFrom):
+            assert statement.level == 0, f"{path} imports relatively"
+            if statement.module == "shoal":
+                yield from (alias.name for alias in statement.names)
+            elif (statement.module or "").startswith("shoal."):
+                yield str(statement.module).split(".")[1]
+        elif isinstance(statement, ast.Import):
+            for alias in statement.names:
+                if alias.name.startswith("shoal."):
+                    yield alias.name.split(".")[1]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_go_down(path: Path) -> None:
+    stage = stage_of(path)
+    if stage == "__init__":
+        assert list(imported(path)) == []
+        return
+    climbs = {
+        other
+        for other in imported(path)
+        if other not in (stage, "__version__") and FLOORS[other] >= FLOORS[stage]
+    }
+    assert climbs <= ALLOWED.get(stage, set()), f"{path} climbs to {climbs}"
+
+
+ALLOWED = {"server_checks": {"checks"}, "testing": {"lab"}, "cli": {"checks"}}
+"""Neighbours on one floor that know each other in this direction only."""
+
+
+def test_every_stage_has_a_floor() -> None:
+    stages = {stage_of(path) for path in MODULES} - {"__init__"}
+    assert stages <= set(FLOORS)
