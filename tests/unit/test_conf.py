@@ -122,7 +122,7 @@ def test_an_empty_setting_has_no_clusters() -> None:
         (
             clusters(main={"APPS": ["auth"], "REPLICAS": ["main"]}),
             "shoal.E007: 'main' is listed as a replica of cluster 'main', but it is "
-            "the primary of cluster 'main'. "
+            "its primary. "
             "An alias is one thing: list it once, or add another alias.",
         ),
         (
@@ -139,8 +139,8 @@ def test_an_empty_setting_has_no_clusters() -> None:
         ),
         (
             clusters(main={"REPLICAS": {"main_r1": {"WEIGHT": -1}}}),
-            """shoal.E001: SHOAL["CLUSTERS"]['main']["REPLICAS"]['main_r1']["WEIGHT"] """
-            "is -1. A weight is a number: 2 serves twice the reads of 1, and 0 none.",
+            """shoal.E001: SHOAL["CLUSTERS"]['main']["REPLICAS"]['main_r1']["WEIGHT"]"""
+            " is -1. A weight is a number: 2 serves twice the reads of 1, and 0 none.",
         ),
         (
             clusters(main={"CONSISTENCY": "sesion"}),

@@ -269,11 +269,10 @@ class _Parser:
                 if alias != cluster.name:
                     self.member(used, alias, f"the edition {role!r}", cluster)
             for replica in cluster.replicas:
-                self.member(used, replica.alias, "a replica", cluster)
-                self.replica(replica.alias, cluster, conf)
-        if conf.control in {
-            r.alias for c in conf.clusters.values() for r in c.replicas
-        }:
+                if self.member(used, replica.alias, "a replica", cluster):
+                    self.replica(replica.alias, cluster, conf)
+        replicas = [r.alias for c in conf.clusters.values() for r in c.replicas]
+        if conf.control in replicas:
             self.wrong(
                 "E007",
                 f'SHOAL["CONTROL"] is {conf.control!r}, which is a replica.',
@@ -282,16 +281,19 @@ class _Parser:
 
     def member(
         self, used: dict[Alias, str], alias: Alias, what: str, cluster: ClusterConf
-    ) -> None:
+    ) -> bool:
         what = f"{what} of cluster {cluster.name!r}"
         first = used.setdefault(alias, what)
-        if first != what or (alias == cluster.name and "replica" in what):
-            self.wrong(
-                "E007",
-                f"{alias!r} is listed as {what}, but it is "
-                f"{first if first != what else 'its primary'}.",
-                "An alias is one thing: list it once, or add another alias.",
-            )
+        if alias == cluster.name:
+            first = "its primary"
+        if first == what:
+            return True
+        self.wrong(
+            "E007",
+            f"{alias!r} is listed as {what}, but it is {first}.",
+            "An alias is one thing: list it once, or add another alias.",
+        )
+        return False
 
     def replica(self, alias: Alias, cluster: ClusterConf, conf: Conf) -> None:
         mine, primary = self.databases[alias], self.databases[cluster.name]
