@@ -1,0 +1,69 @@
+# Everything that is done with this checkout. `make help` lists it.
+#   PYTHON   which Python makes the environment     make test PYTHON=python3.13 VENV=.venv-3.13
+#   VENV     where the environment is
+#   ARGS     goes to the program behind the target  make test ARGS="-k router -x"
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+
+BIN := $(VENV)/bin
+SETUP := PYTHON="$(PYTHON)" VENV="$(VENV)" scripts/setup
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-unit test-browser lint typecheck format docs bench \
+	requirements clean setup
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo '  ARGS="..." goes to the program behind a target; PYTHON and VENV choose the environment.'
+
+demo: setup  ## Start the product reviews on their servers and print the address
+	@exec $(BIN)/python examples/reviews/demo.py $(ARGS)
+
+test: setup  ## Run every test but those in a browser
+	@left_out=$$($(SETUP) mariadb) || exit 1; \
+	[ -z "$$left_out" ] || echo "$$left_out"; \
+	$(BIN)/python -m pytest -m "not browser$${left_out:+ and not mariadb}" $(ARGS); \
+	status=$$?; [ -z "$$left_out" ] || echo "$$left_out"; exit $$status
+
+test-unit: setup  ## Run the tests that need no server
+	@$(BIN)/python -m pytest $(wildcard tests/unit tests/cases tests/test_*.py) $(ARGS)
+
+test-browser: setup  ## Walk through the demo in headless Chromium
+	@$(SETUP) browser
+	@$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
+
+lint: setup typecheck  ## Check style, types, pins and what is committed
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/python scripts/requirements.py check
+	@$(BIN)/python scripts/committed.py
+
+typecheck: setup  ## Check the types (a part of lint)
+	@$(BIN)/mypy $(ARGS)
+
+format: setup  ## Put the code into the house's format
+	@$(BIN)/ruff check --fix $(ARGS)
+	@$(BIN)/ruff format $(ARGS)
+
+docs: setup  ## Build the docs into docs/_build
+	@$(SETUP) docs
+	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build $(ARGS)
+	@echo "docs/_build/index.html is ready."
+
+bench: setup  ## Measure what Shoal costs
+	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+requirements: setup  ## Pin the requirements anew (ARGS=--upgrade for newer versions)
+	@$(SETUP) pins
+	@$(BIN)/python scripts/requirements.py compile $(ARGS)
+
+clean:  ## Remove what was built, and the virtual environments
+	@rm -rf .venv .venv-* docs/_build build dist .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf src/*.egg-info .coverage .coverage.* htmlcov
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup:
+	@$(SETUP) dev

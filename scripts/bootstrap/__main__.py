@@ -1,0 +1,87 @@
+"""Takes the parts that a Make target needs, sets up what is not there yet.
+
+    setup dev          the virtual environment with the pinned packages and Shoal
+    setup docs, pins   the same, and what builds the docs, or compiles the pins
+    setup mariadb      the same, and MariaDB's programs and driver
+    setup browser      the same, and Chromium with its driver
+
+Standard library only. Prints to stderr what it does, and nothing when all is there.
+For `mariadb`, what had to be left out goes to stdout in one line, which is an error
+under CI=true. Exit status: 0 set up, 1 not, 2 usage, 130 interrupted.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from environment import DEV, DOCS, PINS, Environment, Part, say, setup_lock
+from failure import LeftOut, SetupError, nothing_may_be_left_out
+from servers import bring_browser, bring_mariadb
+
+PARTS = {"dev": DEV, "docs": DOCS, "pins": PINS}
+SERVERS = ("mariadb", "browser")
+
+
+def set_up(environment: Environment, name: str) -> None:
+    bring(environment, DEV)
+    if name == "mariadb":
+        leave_out("MariaDB", lambda: bring_server(environment, name))
+    elif name == "browser":
+        bring_server(environment, name)
+    else:
+        bring(environment, PARTS[name])
+
+
+def bring(environment: Environment, part: Part) -> None:
+    if environment.has(part):
+        return
+    with setup_lock():
+        # Another setup may have done it while this one waited.
+        if not environment.has(part):
+            say(f"Installing requirements/{part.name}.txt into {environment.folder}")
+            environment.install(part)
+
+
+def bring_server(environment: Environment, name: str) -> None:
+    with setup_lock():
+        if name == "mariadb":
+            bring_mariadb(environment)
+        else:
+            bring_browser()
+
+
+def leave_out(title: str, bring_it: Callable[[], None]) -> None:
+    """Do without what cannot be had, unless this run must be complete."""
+    try:
+        bring_it()
+    except LeftOut as error:
+        if nothing_may_be_left_out():
+            raise
+        print(f"Left out the tests on {title}: {error}")
+
+
+def main(names: list[str]) -> int:
+    unknown = [name for name in names if name not in PARTS and name not in SERVERS]
+    if unknown or not names:
+        known = ", ".join([*PARTS, *SERVERS])
+        say(f"Usage: setup PART ...  with parts out of: {known}")
+        return 2
+    environment = Environment(Path(os.environ.get("VENV") or ".venv").absolute())
+    try:
+        for name in names:
+            set_up(environment, name)
+    except (SetupError, LeftOut) as error:
+        say(f"Setup stopped. {error}")
+        return 1
+    except OSError as error:
+        say(f"Setup stopped. {error}")
+        return 1
+    except KeyboardInterrupt:
+        say("Setup interrupted. Run make again: it starts over.")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
