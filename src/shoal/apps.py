@@ -4,7 +4,7 @@ from django.apps import AppConfig
 from django.db import connections
 from django.db.backends.signals import connection_created
 
-from shoal.conf import read_settings
+from shoal.conf import is_configured, read_settings
 
 
 class ShoalConfig(AppConfig):
@@ -17,18 +17,22 @@ class ShoalConfig(AppConfig):
         from shoal.routing.guard import watch
 
         connection_created.connect(watch, dispatch_uid="shoal.guard")
-        mirror_replicas()
+        prepare_test_databases()
 
 
-def mirror_replicas() -> None:
+def prepare_test_databases() -> None:
     """
-    Tell Django's test runner that a replica has no test database of its own.
+    Tell Django's test runner what it cannot know; what the project says stays.
 
-    As if each had `"TEST": {"MIRROR": primary}`; one that says otherwise is left so.
+    A replica has no test database of its own, as if it had `"TEST": {"MIRROR":
+    primary}`. Without a `default`, no test database depends on that one.
     """
     conf, _ = read_settings()
     for cluster in conf.clusters.values():
         for replica in cluster.replicas:
-            test = connections.settings[replica.alias].setdefault("TEST", {})
-            if test.get("MIRROR") is None:
+            test = connections.settings[replica.alias]["TEST"]
+            if test["MIRROR"] is None:
                 test["MIRROR"] = cluster.name
+    if conf.clusters and not is_configured(connections.settings["default"]):
+        for database in connections.settings.values():
+            database["TEST"].setdefault("DEPENDENCIES", [])

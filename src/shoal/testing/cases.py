@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django import test
 
+from shoal.routing import unit_of_work
 from shoal.testing.asserts import assertQueriesOn
 from shoal.testing.databases import every_database
 from shoal.testing.mirrors import mirrored
@@ -35,6 +36,11 @@ class _OnEveryCluster(_Base):
         if cls.mirror_replicas:
             cls.enterClassContext(mirrored())
         super().setUpClass()
+
+    def run(self, result: Any = None) -> Any:
+        """Run each test as a unit of work of its own."""
+        with unit_of_work():
+            return super().run(result)
 
     def assertQueriesOn(
         self,

@@ -56,13 +56,16 @@ def pytest_collection_modifyitems(
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    mark = item.get_closest_marker("shoal")
-    if not _is_used() or (mark and not mark.kwargs.get("mirror_replicas", True)):
+    if not _is_used():
         return
+    from shoal.routing import unit_of_work
     from shoal.testing.mirrors import mirrored
 
-    item.stash[_STACK] = contextlib.ExitStack()
-    item.stash[_STACK].enter_context(mirrored())
+    mark = item.get_closest_marker("shoal")
+    stack = item.stash[_STACK] = contextlib.ExitStack()
+    stack.enter_context(unit_of_work())
+    if mark is None or mark.kwargs.get("mirror_replicas", True):
+        stack.enter_context(mirrored())
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
