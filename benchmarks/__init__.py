@@ -1,0 +1,1 @@
+"""What Shoal costs, measured beside what it is compared with."""
