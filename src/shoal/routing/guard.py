@@ -5,12 +5,12 @@ Hangs on every connection of an alias, so raw SQL, `using=` and other people's c
 count like the ORM.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from shoal.conf import on_settings_change
+from shoal.conf import until_settings_change
 from shoal.errors import ReplicaWrite, SettingsError, WrongCluster
 from shoal.placement import get_placement, models_of_table
 from shoal.placement.models import bare_table_name
@@ -78,29 +78,27 @@ def _check(alias: Alias, tables: tuple[str, ...]) -> ClusterName | None:
 
 
 def _refuse_stranger(alias: Alias, cluster: ClusterName | None, table: str) -> None:
-    homes = _homes_of_table(bare_table_name(table))
+    table = bare_table_name(table)
+    homes = _homes_of_tables().get(table)
     if not homes or cluster in homes.values() or current().unguarded.get(alias):
         return
     label, home = next(iter(homes.items()))
     raise WrongCluster(
-        f"A write on table {bare_table_name(table)!r} was refused on the alias "
-        f"{alias!r}: the model {label} lives on the cluster {home!r}.",
+        f"A write on table {table!r} was refused on the alias {alias!r}: the model "
+        f"{label} lives on the cluster {home!r}.",
         hint=f"Leave out using({alias!r}) and let the router choose, write with "
         f"using({home!r}), or, to write here all the same, do it inside "
         f"`with shoal.routing.unguarded({alias!r})`.",
     )
 
 
-_homes: dict[str, dict[str, ClusterName]] = {}
-on_settings_change(_homes.clear)
-
-
-def _homes_of_table(table: str) -> dict[str, ClusterName]:
-    """Return the cluster of each model behind a table; empty if nobody was told."""
-    if table not in _homes:
-        placement = get_placement()
-        models = models_of_table().get(table, ())
+@until_settings_change
+def _homes_of_tables() -> Mapping[str, Mapping[str, ClusterName]]:
+    """Return the cluster of each model behind a table, where all of them have one."""
+    placement = get_placement()
+    homes: dict[str, dict[str, ClusterName]] = {}
+    for table, models in models_of_table().items():
         found = {model._meta.label: placement.cluster_of(model) for model in models}
         told = {label: name for label, name in found.items() if name is not None}
-        _homes[table] = told if len(told) == len(found) else {}
-    return _homes[table]
+        homes[table] = told if len(told) == len(found) else {}
+    return homes
