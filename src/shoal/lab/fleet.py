@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from shoal.errors import LabError
 from shoal.lab.binaries import (
     MariaDBBinaries,
     PostgresBinaries,
@@ -15,6 +14,7 @@ from shoal.lab.binaries import (
     find_postgres,
     reachable,
 )
+from shoal.lab.mariadb import MariaDBServer
 from shoal.lab.plan import Cluster, MariaDB, Postgres
 from shoal.lab.postgres import PostgresServer
 from shoal.lab.server import LabServer, Site
@@ -68,7 +68,14 @@ def _server(
     upstream: LabServer | None,
 ) -> LabServer:
     if isinstance(cluster, MariaDB):
-        raise LabError("The lab can't run MariaDB yet.", hint="It will soon.")
+        assert programs.mariadb
+        return MariaDBServer(
+            name,
+            cluster=cluster,
+            site=site,
+            binaries=programs.mariadb,
+            upstream=upstream,
+        )
     assert programs.postgres
     return PostgresServer(
         name, cluster=cluster, site=site, binaries=programs.postgres, upstream=upstream

@@ -76,16 +76,15 @@ class Keeper:
         argv: list[str],
         log: str,
         env: dict[str, str],
-        stdin: str | None,
         last_signal: int,
     ) -> int:
         """Start a process in a group of its own; it dies if the keeper is killed."""
-        with open(log, "ab") as output, open(stdin or os.devnull, "rb") as source:
+        with open(log, "ab") as output:
             if self.uid is not None:
                 os.fchown(output.fileno(), self.uid, self.gid or 0)
             process = subprocess.Popen(
                 argv,
-                stdin=source,
+                stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=env,

@@ -80,6 +80,7 @@ class LabServer(ABC):
         self._home = site.directory / name
         self.data_directory = self._home / "data"
         self.log_path = self._home / "server.log"
+        self._prepare_log = self._home / "prepare.log"
         check_socket(self.socket_path)
         self._home.mkdir(mode=0o700)
         give(self._home, site.user)
@@ -159,14 +160,16 @@ class LabServer(ABC):
         """Start again, on the same port with the same data; do nothing if it runs."""
         if self.running:
             return
-        mark = self.log_path.stat().st_size if self.log_path.exists() else 0
+        log = self.log_path
+        mark = log.stat().st_size if log.exists() else 0
         self.pid = self._spawn()
         deadline = time.monotonic() + READY_WITHIN
         while not self._answers():
             if (code := self._site.tether.exit_code(self.pid)) is not None:
-                raise self.failure(f"ended with exit code {code}", mark)
+                raise self.failure(f"ended with exit code {code}", log, mark)
             if time.monotonic() > deadline:
-                raise self.failure(f"doesn't answer after {READY_WITHIN:g} s", mark)
+                slow = f"doesn't answer after {READY_WITHIN:g} s"
+                raise self.failure(slow, log, mark)
             time.sleep(0.01)
 
     def stop(self, *, clean: bool = False) -> None:
@@ -310,25 +313,23 @@ class LabServer(ABC):
             )
         return self._upstream
 
-    def _run(
-        self, argv: Sequence[str | Path], what: str, *, stdin: Path | None = None
-    ) -> None:
+    def _run(self, argv: Sequence[str | Path], what: str) -> None:
         """Run a program to its end in the lab's care."""
         tether = self._site.tether
-        pid = tether.spawn(argv, log=self.log_path, stdin=stdin)
+        pid = tether.spawn(argv, log=self._prepare_log)
         code = tether.wait(pid, within=READY_WITHIN)
         if code != 0:
             ended = f"could not {what}: "
             ended += "took too long" if code is None else f"exit code {code}"
-            raise self.failure(ended)
+            raise self.failure(ended, self._prepare_log)
 
-    def failure(self, what: str, mark: int = 0) -> LabError:
-        """Return the error that shows the end of the log, written since `mark`."""
-        log = b""
+    def failure(self, what: str, log: Path | None = None, mark: int = 0) -> LabError:
+        """Return the error that shows the end of a log, written since `mark`."""
+        written = b""
         with contextlib.suppress(OSError):
-            log = self.log_path.read_bytes()[mark:]
-        text = log.decode(errors="replace")
-        lines = "\n".join(f"  {x}" for x in text.strip().splitlines()[-LOG_LINES:])
+            written = (log or self.log_path).read_bytes()[mark:]
+        text = written.decode(errors="replace").strip()
+        lines = "\n".join(f"  {line}" for line in text.splitlines()[-LOG_LINES:])
         kind: type[LabError] = LabError
         hint = "Settings given to the lab reach the server as they are: check them."
         if PORT_TAKEN in text:

@@ -62,7 +62,6 @@ class Tether:
         argv: Sequence[str | Path],
         *,
         log: Path,
-        stdin: Path | None = None,
         last_signal: int = signal.SIGKILL,
     ) -> int:
         """Start a process and return its id; `last_signal` takes it down in the end."""
@@ -72,7 +71,6 @@ class Tether:
                 "spawn",
                 argv=[str(word) for word in argv],
                 log=str(log),
-                stdin=stdin and str(stdin),
                 env={**passed_on, "LC_ALL": "C", "HOME": str(self.directory)},
                 last_signal=int(last_signal),
             )["pid"]
