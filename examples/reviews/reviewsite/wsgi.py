@@ -1,0 +1,8 @@
+"""Takes nothing, gives the WSGI application."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "reviewsite.settings")
+application = get_wsgi_application()

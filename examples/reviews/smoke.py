@@ -1,0 +1,354 @@
+"""Takes the address of the site and its servers, visits every page, says what it saw.
+
+Asks the servers directly whether what the pages say is so, and whether each row landed
+on the server of its cluster and on no other.
+"""
+
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.markup import escape
+from shoal.lab import Lab
+
+from visitor import Page, Visitor
+
+MATRIX, AMELIE, TOY_STORY, UNTITLED = 2571, 4973, 1, 108548
+PASSWORD = "shoal-demo"
+OWN_PASSWORD = "herring and sprat 47"
+# By the first word of a table's name.
+APPS = {
+    "products": {"products"},
+    "reviews": {"reviews"},
+    "accounts": {"accounts", "auth", "django"},
+}
+WORDS = "Seen on a rainy Sunday; <b>worth</b> it."
+
+
+class Surprise(Exception):
+    """Something on the site is not as it should be."""
+
+
+def expect(found: bool, what: str) -> None:
+    if not found:
+        raise Surprise(what)
+
+
+class Walk:
+    """One person's visit; every public method is a step, in this order."""
+
+    def __init__(self, address: str, lab: Lab) -> None:
+        self.lab = lab
+        self.address = address
+        self.me = Visitor(address)
+
+    def number(self, server: str, sql: str) -> int:
+        return int(str(self.lab[server].sql(sql)[0][0]))
+
+    def get(self, path: str, *texts: str, status: int = 200) -> Page:
+        return self.check(self.me.get(path), *texts, status=status)
+
+    def check(self, page: Page, *texts: str, status: int = 200) -> Page:
+        expect(page.status == status, f"{page.path} gave {page.status}, not {status}")
+        for text in texts:
+            expect(text in page.text, f"{page.path} doesn't say {text!r}")
+        return page
+
+    def front_page(self) -> str:
+        page = self.get("/", "Most reviewed", "Latest reviews", "Forrest Gump")
+        cards, reviews = (
+            page.count('class="card"'),
+            page.count('<article class="review'),
+        )
+        expect((cards, reviews) == (12, 6), f"{cards} films and {reviews} reviews")
+        asked = {cluster for cluster, _, _ in page.queries}
+        expect(asked == {"products", "reviews", "accounts"}, f"asked only {asked}")
+        return answered(page)
+
+    def static_files(self) -> str:
+        kinds = []
+        for name in ("site.css", "panel.css", "site.js", "icon.svg"):
+            page = self.get(f"/static/reviewsite/{name}")
+            expect(len(page.html) > 100, f"{name} is empty")
+            kinds.append(page.kind)
+        return ", ".join(kinds)
+
+    def browse(self) -> str:
+        films = self.number("products", "SELECT count(*) FROM products_product")
+        page = self.get("/films/", f"{films:,} films", "Page 1 of 378")
+        roles = {role for cluster, _, role in page.queries if cluster == "products"}
+        expect(roles == {"replica"}, f"films were read from {roles}")
+        return answered(page)
+
+    def search(self) -> str:
+        self.get("/films/?q=the+matrix&order=rating", "The Matrix")
+        self.get("/films/?q=AMELIE", "Amélie")
+        page = self.get("/films/?q=star&genre=Sci-Fi&order=new", "Star Wars", "Sci-Fi")
+        self.get("/films/?q=qqqqq", "No film matches “qqqqq”")
+        self.get("/films/?q=%27%3B--&genre=nonsense&order=nonsense", "films")
+        self.get("/films/?order=title&genre=Film-Noir", "Film-Noir")
+        return answered(page)
+
+    def paging(self) -> str:
+        first, second = self.get("/films/"), self.get("/films/?page=2", "Page 2 of")
+        expect(first.text != second.text, "pages 1 and 2 are the same")
+        self.get("/films/?page=378", "Page 378 of 378")
+        for wrong in ("379", "0", "-1", "abc", "9" * 30):
+            self.get(f"/films/?page={wrong}", "only 378 pages", status=404)
+        return answered(second)
+
+    def product_page(self) -> str:
+        sql = f"SELECT count(*) FROM reviews_review WHERE product_id = {MATRIX}"
+        count = self.number("reviews", sql)
+        page = self.get(f"/films/{MATRIX}/", "The Matrix", f"{count} reviews")
+        expect(page.count('<article class="review') == 10, "not ten reviews on a page")
+        self.get(f"/films/{MATRIX}/?page=2", "Page 2 of")
+        self.get(f"/films/{MATRIX}/?page=9999", status=404)
+        self.get(f"/films/{UNTITLED}/", "Untitled film 108548", "Year unknown")
+        return answered(page)
+
+    def another_person(self) -> str:
+        sql = "SELECT id FROM accounts_user WHERE username = 'reviewer17'"
+        person = self.number("accounts", sql)
+        sql = f"SELECT count(*) FROM reviews_review WHERE author_id = {person}"
+        count = self.number("reviews", sql)
+        page = self.get("/people/reviewer17/", "Reviewer 17", f"{count} reviews")
+        self.get("/people/nobody-of-this-name/", status=404)
+        return answered(page)
+
+    def sign_up(self) -> str:
+        page = self.get(f"/films/{TOY_STORY}/review/", "Log in")
+        expect("next=/films/1/review/" in page.path, f"was sent to {page.path}")
+        form = {"username": "smoke", "display_name": "Smoky", "next": "/account/"}
+        page = self.me.submit(
+            "/account/signup/", **form, password1=OWN_PASSWORD, password2="else"
+        )
+        self.check(page, "Sign up", "didn’t match")
+        page = self.me.submit(
+            "/account/signup/", **form, password1=OWN_PASSWORD, password2=OWN_PASSWORD
+        )
+        self.check(page, "Welcome, Smoky", "You have not written a review yet")
+        self.only_on("accounts", "accounts_user", "username = 'smoke'", 1)
+        return answered(page)
+
+    def write(self) -> str:
+        path = f"/films/{TOY_STORY}/review/"
+        before = self.copied(TOY_STORY)
+        self.check(self.me.submit(path, text=WORDS), "Choose how many stars")
+        self.check(self.me.submit(path, half_stars=11), "Select a valid choice")
+        page = self.me.submit(path, half_stars=9, text=WORDS)
+        self.check(
+            page, "Your review has been saved", "Smoky", WORDS, "You gave it 4.5"
+        )
+        count, total = before
+        self.check(page, f"{count + 1} reviews")
+        self.only_on("reviews", "reviews_review", f"text = '{WORDS}'", 1)
+        expect(self.copied(TOY_STORY) == (count + 1, total + 9), "the copy is wrong")
+        self.get("/", "Toy Story (1995)", WORDS)
+        return answered(page)
+
+    def edit(self) -> str:
+        path = f"/films/{TOY_STORY}/review/"
+        self.get(path, "Edit your review", WORDS)
+        count, total = self.copied(TOY_STORY)
+        page = self.me.submit(path, half_stars=4, text="On second thoughts, no.")
+        self.check(page, "has been saved", "You gave it 2.0", "changed")
+        self.only_on("reviews", "reviews_review", "text LIKE 'On second%'", 1)
+        expect(self.copied(TOY_STORY) == (count, total - 5), "the copy is wrong")
+        return answered(page)
+
+    def log_out_and_in(self) -> str:
+        page = self.me.post("/account/logout/", self.get("/").token)
+        self.check(page, "Log in", "Sign up")
+        page = self.me.submit("/account/login/", username="smoke", password="wrong")
+        self.check(page, "Please enter a correct")
+        page = self.me.submit(
+            "/account/login/", username="smoke", password=OWN_PASSWORD
+        )
+        self.check(page, "Your account", "Toy Story", "On second thoughts, no.")
+        return answered(page)
+
+    def account(self) -> str:
+        page = self.me.submit("/account/", display_name="Smoky the Second")
+        self.check(page, "Your name has been changed", "Smoky the Second")
+        self.get("/people/smoke/", "Smoky the Second", "1 review,")
+        return answered(page)
+
+    def delete(self) -> str:
+        path = f"/films/{TOY_STORY}/review/delete/"
+        count, total = self.copied(TOY_STORY)
+        self.get(path, "Delete your review?", "On second thoughts")
+        refused = self.check(self.me.post(path, ""), "form is too old", status=403)
+        page = self.check(self.me.submit(path), "Your review has been deleted")
+        self.only_on("reviews", "reviews_review", "text LIKE 'On second%'", 0)
+        expect(self.copied(TOY_STORY) == (count - 1, total - 4), "the copy is wrong")
+        self.get(path, "You have no review of this film")
+        return f"{answered(page)}; without its token: {refused.status}"
+
+    def admin_products(self) -> str:
+        self.me = Visitor(self.address)
+        self.check(self.me.get("/admin/"), "Log in")
+        form = {"username": "staff", "password": PASSWORD, "next": "/admin/"}
+        page = self.me.submit("/admin/login/", **form)
+        self.check(page, "Products", "Reviews", "Users")
+        self.get("/admin/products/product/?q=toy+story", "Toy Story")
+        page = self.me.submit(
+            f"/admin/products/product/{TOY_STORY}/change/",
+            title="Toy Story One", sort_title="Toy Story", year=1995, genres=[],
+        )  # fmt: skip
+        self.check(page, "was changed successfully")
+        self.only_on("products", "products_product", "title = 'Toy Story One'", 1)
+        for replica in ("products_r1", "products_r2"):
+            self.lab[replica].wait_until_replayed()
+        self.get(f"/films/{TOY_STORY}/", "Toy Story One")
+        return answered(page)
+
+    def admin_reviews(self) -> str:
+        sql = "SELECT min(id) FROM reviews_review WHERE product_id = %d"
+        review = self.number("reviews", sql % MATRIX)
+        sql = f"SELECT author_id FROM reviews_review WHERE id = {review}"
+        author = self.number("reviews", sql)
+        self.get("/admin/reviews/review/?q=matrix", "The Matrix", "Reviewer")
+        page = self.me.submit(
+            f"/admin/reviews/review/{review}/change/",
+            product=MATRIX, author=author, half_stars=1, text="Moderated.",
+            created_0="2017-01-01", created_1="12:00:00",
+        )  # fmt: skip
+        self.check(page, "was changed successfully")
+        self.only_on("reviews", "reviews_review", "text = 'Moderated.'", 1)
+        counted = self.lab["reviews"].sql(
+            "SELECT count(*), sum(half_stars) FROM reviews_review"
+            f" WHERE product_id = {MATRIX}"
+        )[0]
+        expect(self.copied(MATRIX) == tuple(counted), "the copy is wrong")
+        return answered(page)
+
+    def admin_accounts(self) -> str:
+        self.get("/admin/accounts/user/?q=smoke", "Smoky the Second")
+        sql = "SELECT id FROM accounts_user WHERE username = 'smoke'"
+        person = self.number("accounts", sql)
+        page = self.me.submit(
+            f"/admin/accounts/user/{person}/change/",
+            username="smoke", display_name="Smoked", is_active="on",
+            date_joined_0="2020-01-01", date_joined_1="12:00:00",
+        )  # fmt: skip
+        self.check(page, "was changed successfully")
+        self.only_on("accounts", "accounts_user", "display_name = 'Smoked'", 1)
+        return answered(page)
+
+    def admin_deletes(self) -> str:
+        """No foreign key crosses servers, so the site itself says good-bye."""
+        sql = (
+            f"SELECT author_id FROM reviews_review WHERE product_id = {AMELIE} LIMIT 1"
+        )
+        person = self.number("reviews", sql)
+        sql = f"SELECT product_id FROM reviews_review WHERE author_id = {person}"
+        other = self.number("reviews", f"{sql} AND product_id <> {AMELIE}")
+        page = self.me.submit(f"/admin/products/product/{AMELIE}/delete/", post="yes")
+        self.check(page, "was deleted successfully")
+        self.only_on("reviews", "reviews_review", f"product_id = {AMELIE}", 0)
+        page = self.me.submit(f"/admin/accounts/user/{person}/delete/", post="yes")
+        self.check(page, "was deleted successfully")
+        self.only_on("reviews", "reviews_review", f"author_id = {person}", 0)
+        self.lab["products_r1"].wait_until_replayed()
+        self.lab["products_r2"].wait_until_replayed()
+        self.get(f"/films/{AMELIE}/", status=404)
+        pages = range(1, 40)
+        seen = (self.me.get(f"/films/{other}/?page={n}") for n in pages)
+        expect(any("Former reviewer" in p.text for p in seen), "the review is gone")
+        self.get("/admin/reviews/review/?o=-5")
+        return answered(page)
+
+    def not_found(self) -> str:
+        page = self.get("/no/such/page/", "Not here", status=404)
+        self.get("/films/999999999/", "Not here", status=404)
+        return answered(page)
+
+    def reviews_server_down(self) -> str:
+        visitor, self.me = self.me, Visitor(self.address)
+        self.lab["reviews"].stop()
+        down = self.get(
+            f"/films/{MATRIX}/", "The Matrix", "can’t be reached", status=503
+        )
+        self.get("/people/reviewer17/", "can’t be reached", status=503)
+        browse = self.get("/films/?q=matrix", "The Matrix")
+        self.get("/", "Most reviewed", "can’t be reached")
+        self.me = visitor
+        self.get(f"/films/{MATRIX}/review/", "A server doesn’t answer", status=503)
+        self.lab["reviews"].start()
+        self.get(f"/films/{MATRIX}/", "The Matrix", "Moderated.")
+        return f"503, browsing 200, up again 200; {answered(down, browse)}"
+
+    def tables(self) -> str:
+        """Each cluster has its own tables and none of the others'."""
+        places = []
+        for server, apps in APPS.items():
+            rows = self.lab[server].sql(
+                "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+            )
+            tables = {str(name) for (name,) in rows} - {"django_migrations"}
+            strange = {name for name in tables if name.split("_")[0] not in apps}
+            expect(bool(tables) and not strange, f"{server} has {strange or 'none'}")
+            places.append(f"{len(tables)} on {server}")
+        return ", ".join(places)
+
+    def copied(self, product: int) -> tuple[int, int]:
+        count, total = self.lab["products"].sql(
+            "SELECT review_count, rating_sum FROM products_product"
+            f" WHERE id = {product}"
+        )[0]
+        return int(str(count)), int(str(total))
+
+    def only_on(self, server: str, table: str, where: str, count: int) -> None:
+        """Ask the server itself for the rows, and the others for the table."""
+        found = self.number(server, f"SELECT count(*) FROM {table} WHERE {where}")
+        expect(found == count, f"{server} has {found} rows where {where}, not {count}")
+        for other in {"products", "reviews", "accounts"} - {server}:
+            there = self.lab[other].sql(f"SELECT to_regclass('{table}')::text")[0][0]
+            expect(not there, f"{other} has a table {table}")
+
+
+STEPS: list[Callable[[Walk], str]] = [
+    Walk.front_page,
+    Walk.static_files,
+    Walk.browse,
+    Walk.search,
+    Walk.paging,
+    Walk.product_page,
+    Walk.another_person,
+    Walk.sign_up,
+    Walk.write,
+    Walk.edit,
+    Walk.log_out_and_in,
+    Walk.account,
+    Walk.delete,
+    Walk.admin_products,
+    Walk.admin_reviews,
+    Walk.admin_accounts,
+    Walk.admin_deletes,
+    Walk.not_found,
+    Walk.reviews_server_down,
+    Walk.tables,
+]
+
+
+def answered(*pages: Page) -> str:
+    parts = [f"{name} {count}" for p in pages for name, count in p.servers.items()]
+    return ", ".join(parts) or "no server asked"
+
+
+def walk(address: str, lab: Lab, console: Console) -> int:
+    """Take all steps; a step that fails doesn't keep the others from being taken."""
+    visit, failures = Walk(address, lab), 0
+    for step in STEPS:
+        begun = time.perf_counter()
+        try:
+            seen, mark = step(visit), "[green]ok[/green]  "
+        except Exception as error:
+            failures += 1
+            seen, mark = f"{type(error).__name__}: {error}", "[red]FAIL[/red]"
+        name = step.__name__.replace("_", " ")
+        took = 1000 * (time.perf_counter() - begun)
+        console.print(f"{mark} {name:<20} {took:5.0f} ms  {escape(seen)}")
+    console.print(f"{len(STEPS) - failures} of {len(STEPS)} steps went well.")
+    return 1 if failures else 0
