@@ -127,9 +127,8 @@ def _open_up(directory: Path) -> None:
     """Let everyone read the copy; the lab's own directory shuts strangers out."""
     for path in (directory, *directory.rglob("*")):
         if not path.is_symlink():
-            path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
-            if path.parent.name == "bin":
-                path.chmod(0o755)
+            mode = path.stat().st_mode
+            path.chmod(mode | (0o555 if mode & 0o100 else 0o444))
 
 
 def _asked_postgres(directory: Path) -> PostgresBinaries:

@@ -23,11 +23,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 PREFIX = "shoal-lab-"
 LOCK = "keeper.lock"
+STALE = 60.0
+"""Seconds after which the directory of a keeper that is gone may be removed."""
 PATIENCE = 8.0
 """Seconds that servers may take to obey before they are killed."""
 SET_PDEATHSIG, SET_CHILD_SUBREAPER = 1, 36
@@ -49,7 +52,7 @@ class Keeper:
         if uid is not None and gid is not None:
             os.chown(self.directory, uid, gid)
         self.detached = False
-        self.also_remove: list[str] = []
+        self.claimed: list[Path] = []
         self.last_signal: dict[int, int] = {}
         self.codes: dict[int, int] = {}
 
@@ -65,8 +68,13 @@ class Keeper:
                 if order["pid"] in self.last_signal:
                     os.killpg(order["pid"], order["signal"])
                 return {}
+            case "claim":
+                return {"mine": self.claim(Path(order["path"]), order["text"])}
+            case "publish":
+                publish(Path(order["path"]), order["text"])
+                return {}
             case "detach":
-                self.detached, self.also_remove = True, order["remove"]
+                self.detached = True
                 return {}
             case unknown:
                 return {"error": f"unknown order {unknown!r}"}
@@ -100,6 +108,25 @@ class Keeper:
         self.last_signal[process.pid] = last_signal
         return process.pid
 
+    def claim(self, path: Path, text: str) -> bool:
+        """
+        Make a file that names this lab, to be removed with it.
+
+        Say no when a living lab has it. The file is made here, and not by the lab's
+        process, so that nothing of it is left wherever that process dies.
+        """
+        while True:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError), locked(path.parent):
+                if path.exists():
+                    owner = json.loads(path.read_text(encoding="utf-8"))["directory"]
+                    if alive(Path(owner)):
+                        return False
+                    path.unlink()
+                publish(path, text)
+                self.claimed.append(path)
+                return True
+
     def reap(self) -> bool:
         """Note who has ended; say whether anybody is left."""
         while True:
@@ -130,8 +157,10 @@ class Keeper:
             time.sleep(0.02)
         for segment in segments:
             remove_shared_memory(segment)
-        for path in self.also_remove:
-            Path(path).unlink(missing_ok=True)
+        for path in self.claimed:
+            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.parent.rmdir()
         # More than once: a dying thread of the lab may still write a file into it.
         for _ in range(20):
             shutil.rmtree(self.directory, ignore_errors=True)
@@ -204,6 +233,47 @@ def answer(keeper: Keeper, line: socket.socket, order: Order) -> None:
     line.sendall(json.dumps({"number": number, **reply}).encode() + b"\n")
 
 
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Keep other keepers out of a directory."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def publish(path: Path, text: str) -> None:
+    """Write a file in one step, for this user's eyes only."""
+    draft = path.with_suffix(".draft")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
+
+
+def alive(directory: Path) -> bool:
+    """Say whether the keeper of this directory still holds its lock."""
+    try:
+        with (directory / LOCK).open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def sweep(tempdir: Path, uid: int | None) -> None:
+    """Remove what keepers left that were killed, or died with the machine."""
+    mine = {os.geteuid(), uid}
+    for directory in tempdir.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):
+            lock = (directory / LOCK).stat()
+            old = time.time() - lock.st_mtime > STALE
+            if old and directory.lstat().st_uid in mine and not alive(directory):
+                shutil.rmtree(directory, ignore_errors=True)
+
+
 def stop(*_: object) -> None:
     raise SystemExit
 
@@ -229,6 +299,7 @@ def main(parent: str, tempdir: str, uid: str = "", gid: str = "") -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         greeting = {"number": 0, "directory": str(keeper.directory)}
         line.sendall(json.dumps(greeting).encode() + b"\n")
+        sweep(Path(tempdir), keeper.uid)
         serve(keeper, line)
     except OSError:
         pass  # The line broke: the lab's process is gone.

@@ -15,7 +15,6 @@ from typing import Self
 from shoal.errors import LabError, did_you_mean
 from shoal.lab.fleet import Programs, fleet
 from shoal.lab.plan import Cluster, check
-from shoal.lab.privileges import account
 from shoal.lab.server import LabServer, Site
 from shoal.lab.tether import Tether
 
@@ -69,16 +68,19 @@ class Lab:
         """What `settings.DATABASES` needs; an alias is the name of a server."""
         return {server.name: server.alias for server in self}
 
-    def start(self) -> None:
-        """Start all servers side by side; return when replicas have caught up."""
+    def start(self, tether: Tether | None = None) -> None:
+        """
+        Start all servers side by side; return when replicas have caught up.
+
+        The servers live as long as the `tether` to their keeper, or one of their own.
+        """
         if self._tether and self._tether.mine:
             raise LabError("The lab is up already.", hint="Call stop() before start().")
-        programs = Programs.find(self.clusters, self._pg_bin)
-        user = account()
-        tether = self._tether = Tether(user)
-        atexit.register(self.stop)
         try:
-            site = Site(tether=tether, user=user, password=secrets.token_urlsafe(18))
+            programs = Programs.find(self.clusters, self._pg_bin)
+            self._tether = tether = tether or Tether()
+            atexit.register(self.stop)
+            site = Site(tether=tether, password=secrets.token_urlsafe(18))
             groups = fleet(self.clusters, programs.within_reach(site), site)
             _side_by_side([functools.partial(_raise, *group) for group in groups])
             servers = {server.name: server for group in groups for server in group}
@@ -95,7 +97,7 @@ class Lab:
             tether.close()
 
     def _up(self) -> dict[str, LabServer]:
-        if not self._servers:
+        if not self._tether:
             raise LabError(
                 "The lab is not up.", hint="Use it in a `with` block, or call start()."
             )

@@ -115,7 +115,9 @@ class PostgresServer(LabServer):
             "unix_socket_directories": str(self._home),
         }
         if self._upstream:
-            (self.data_directory / "standby.signal").touch()
+            standby = self.data_directory / "standby.signal"
+            standby.touch()
+            give(standby, self._site.user)
             settings["primary_slot_name"] = self.name
             settings["primary_conninfo"] = (
                 f"host={self._upstream.socket_path.parent} "

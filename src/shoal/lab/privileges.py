@@ -62,6 +62,16 @@ def may_run(argv: Sequence[str | Path], user: Account | None) -> bool:
     return True
 
 
+def check_enterable(directory: Path, user: Account | None) -> None:
+    """Raise `LabError` where `user` can't enter the directory that labs live in."""
+    if user and not may_run(["sh", "-c", 'cd "$1"', "sh", directory], user):
+        raise LabError(
+            f"User {user.name!r}, who runs the servers, can't enter "
+            f"{str(directory)!r}.",
+            hint="Set TMPDIR to a directory that everyone may enter, such as /tmp.",
+        )
+
+
 def give(path: Path, user: Account | None) -> None:
     """Make `path` belong to `user`, who runs the servers."""
     if user:

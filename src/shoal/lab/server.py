@@ -37,9 +37,12 @@ class Site:
     """Where the servers of one lab live."""
 
     tether: Tether
-    user: Account | None
     password: str = field(repr=False)
     ports: set[int] = field(default_factory=set, repr=False)
+
+    @property
+    def user(self) -> Account | None:
+        return self.tether.user
 
     @property
     def directory(self) -> Path:

@@ -8,6 +8,7 @@ its copy at once, so that only the death of the lab's own process counts.
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,7 +23,7 @@ from typing import Any
 
 from shoal.errors import LabError
 from shoal.lab import keeper
-from shoal.lab.privileges import Account
+from shoal.lab.privileges import Account, account, check_enterable
 
 ANSWER_WITHIN = 60.0
 GONE_WITHIN = 30.0
@@ -32,16 +33,19 @@ PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ", "TZDIR")
 class Tether:
     """An open line to a keeper of one's own."""
 
-    def __init__(self, user: Account | None) -> None:
+    def __init__(self) -> None:
+        self.user = account()
+        check_enterable(Path(tempfile.gettempdir()), self.user)
         self._owner = os.getpid()
         self._lock = threading.Lock()
         self._number = 0
         self._line, far_end = socket.socketpair()
         self._line.settimeout(ANSWER_WITHIN)
         with far_end:
-            self._keeper = _start_keeper(far_end, user)
+            self._keeper = _start_keeper(far_end, self.user)
         self._received = b""
         _all.add(self)
+        self.directory = Path(os.devnull)
         try:
             self.directory = Path(self._answer(0)["directory"])
         except BaseException:
@@ -92,9 +96,21 @@ class Tether:
         """Send a signal to a process that this tether's keeper started."""
         self._order("signal", pid=pid, signal=int(number))
 
-    def detach(self, remove: Sequence[Path]) -> None:
-        """Let everything go on without this process; `remove` goes with the lab."""
-        self._order("detach", remove=[str(path) for path in remove])
+    def claim(self, path: Path, text: str) -> bool:
+        """Make a file that goes with the lab; say no if a living lab has it."""
+        return bool(self._order("claim", path=str(path), text=text)["mine"])
+
+    def publish(self, path: Path, text: str) -> None:
+        """Replace the text of a file that was claimed."""
+        self._order("publish", path=str(path), text=text)
+
+    def wait_until_gone(self) -> None:
+        """Return when the keeper has ended, which others may have asked it to."""
+        self._keeper.wait()
+
+    def detach(self) -> None:
+        """Let everything go on without this process."""
+        self._order("detach")
         self._keeper.returncode = 0  # Nobody waits for it any more.
         self._hang_up()
 
@@ -110,6 +126,8 @@ class Tether:
                 f"The lab's servers are not gone after {GONE_WITHIN:g} seconds.",
                 hint=f"See what holds process {self._keeper.pid} up.",
             ) from error
+        # Only a keeper that was killed leaves anything.
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     def _hang_up(self) -> None:
         # Shut down first: another thread may wait for an answer on it.
@@ -150,7 +168,10 @@ class Tether:
             else:
                 raise ConnectionResetError("the keeper hung up")
         if "error" in answer:
-            raise LabError(f"The lab can't go on: {answer['error']}.")
+            raise LabError(
+                f"The lab can't go on: {answer['error']}.",
+                hint=f"It works in {tempfile.gettempdir()}; TMPDIR changes that.",
+            )
         return answer
 
 
