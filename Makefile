@@ -50,7 +50,7 @@ format: setup  ## Put the code into the house's format
 
 docs: setup  ## Build the docs into docs/_build
 	@$(SETUP) docs
-	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build $(ARGS)
+	@$(BIN)/python -m sphinx --fail-on-warning --fresh-env --quiet docs docs/_build $(ARGS)
 	@echo "docs/_build/index.html is ready."
 
 bench: setup  ## Measure what Shoal costs

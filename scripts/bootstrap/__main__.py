@@ -12,7 +12,6 @@ under CI=true. Exit status: 0 set up, 1 not, 2 usage, 130 interrupted.
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from environment import DEV, DOCS, PINS, Environment, Part, say, setup_lock
@@ -20,14 +19,12 @@ from failure import LeftOut, SetupError, nothing_may_be_left_out
 from servers import bring_browser, bring_mariadb
 
 PARTS = {"dev": DEV, "docs": DOCS, "pins": PINS}
-SERVERS = ("mariadb", "browser")
+SERVERS = {"mariadb": "MariaDB", "browser": "Chromium"}
 
 
 def set_up(environment: Environment, name: str) -> None:
     bring(environment, DEV)
-    if name == "mariadb":
-        leave_out("MariaDB", lambda: bring_server(environment, name))
-    elif name == "browser":
+    if name in SERVERS:
         bring_server(environment, name)
     else:
         bring(environment, PARTS[name])
@@ -39,26 +36,23 @@ def bring(environment: Environment, part: Part) -> None:
     with setup_lock():
         # Another setup may have done it while this one waited.
         if not environment.has(part):
-            say(f"Installing requirements/{part.name}.txt into {environment.folder}")
             environment.install(part)
 
 
 def bring_server(environment: Environment, name: str) -> None:
-    with setup_lock():
-        if name == "mariadb":
-            bring_mariadb(environment)
-        else:
-            bring_browser()
-
-
-def leave_out(title: str, bring_it: Callable[[], None]) -> None:
-    """Do without what cannot be had, unless this run must be complete."""
     try:
-        bring_it()
+        with setup_lock():
+            if name == "mariadb":
+                bring_mariadb(environment)
+            else:
+                bring_browser()
     except LeftOut as error:
-        if nothing_may_be_left_out():
-            raise
-        print(f"Left out the tests on {title}: {error}")
+        if name == "browser" or nothing_may_be_left_out():
+            raise SetupError(
+                f"The tests on {SERVERS[name]} cannot run: {error}",
+                hint="Run make as root, or have it installed.",
+            ) from error
+        print(f"Left out the tests on {SERVERS[name]}: {error}")
 
 
 def main(names: list[str]) -> int:
@@ -71,10 +65,7 @@ def main(names: list[str]) -> int:
     try:
         for name in names:
             set_up(environment, name)
-    except (SetupError, LeftOut) as error:
-        say(f"Setup stopped. {error}")
-        return 1
-    except OSError as error:
+    except (SetupError, OSError) as error:
         say(f"Setup stopped. {error}")
         return 1
     except KeyboardInterrupt:

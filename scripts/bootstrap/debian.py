@@ -30,26 +30,25 @@ APT = [
 
 def install(*packages: str) -> None:
     """
-    Install `packages`, or say in one line why they are missing.
+    Install `packages`, or raise `LeftOut` with the reason.
 
     Tries with the package lists that are there, and once more with fresh ones: a new
     container has none, and an old machine's name versions that are gone.
     """
-    names = " ".join(packages)
-    way_out = f"`apt-get install {names}` as root brings them"
+    asked = f"`apt-get install {' '.join(packages)}`"
     if shutil.which("apt-get") is None:
-        raise LeftOut(f"{names}: not installed, and there is no apt-get to do it")
+        raise LeftOut(f"there is no apt-get here for {asked}.")
     prefix = _as_root()
     if prefix is None:
-        raise LeftOut(f"{names}: not installed, and only root may; {way_out}")
-    print(f"Installing with apt: {names}", file=sys.stderr, flush=True)
+        raise LeftOut(f"it needs {asked}, which only root may do.")
+    print(f"Installing with apt: {' '.join(packages)}", file=sys.stderr, flush=True)
     command = [*APT, "install", "--yes", "--no-install-recommends", *packages]
     if _run(prefix, command) is None:
         return
     _run(prefix, [*APT, "update"])
     complaint = _run(prefix, command)
     if complaint is not None:
-        raise LeftOut(f"{names}: apt-get did not install them: {complaint}")
+        raise LeftOut(f"{asked} failed: {complaint}")
 
 
 def _as_root() -> list[str] | None:

@@ -54,7 +54,7 @@ class Part:
 DEV = Part("dev")
 DOCS = Part("docs")
 # No wheel exists; it is built with the setuptools that dev.txt has pinned.
-MYSQL = Part("mysql", ("--no-build-isolation", "--no-binary=mysqlclient"))
+MYSQL = Part("mysql", ("--no-build-isolation",))
 PINS = Part("pins")
 
 
@@ -76,6 +76,7 @@ class Environment:
         """Bring `part` in, after making the environment if need be. Hold the lock."""
         self._make_usable()
         stamp = self._read()
+        say(f"Installing requirements/{part.name}.txt into {self.folder}")
         self._write(stamp | {"under way": part.name})
         try:
             self._pip("--require-hashes", *part.options, "-r", str(part.requirements))
@@ -141,7 +142,9 @@ class Environment:
     def _pip(self, *arguments: str) -> None:
         command = [str(self.python), "-I", "-m", "pip", "install", "--quiet"]
         quiet = ["--no-input", "--disable-pip-version-check", "--progress-bar=off"]
-        done = subprocess.run([*command, *quiet, *arguments])
+        # pip keeps the lock open: if this program is killed, the next setup waits
+        # until the pip that it left behind has finished writing.
+        done = subprocess.run([*command, *quiet, *arguments], close_fds=False)
         if done.returncode < 0:
             raise KeyboardInterrupt
         if done.returncode != 0:
@@ -178,7 +181,8 @@ def require_ensurepip() -> None:
         debian.install(package)
     except LeftOut as error:
         raise SetupError(
-            f"{BASE_PYTHON} comes without ensurepip.", hint=f"Debian's {error}."
+            f"{BASE_PYTHON} comes without ensurepip: {error}",
+            hint=f"Have {package} installed, or name another Python: make PYTHON=...",
         ) from error
 
 
@@ -187,6 +191,7 @@ def setup_lock() -> Iterator[None]:
     """Let one setup of this checkout run at a time; the others wait."""
     # The folder itself is locked, so there is no lock file to leave behind.
     handle = os.open(ROOT / "scripts", os.O_RDONLY)
+    os.set_inheritable(handle, True)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -29,7 +29,7 @@ def bring_mariadb(environment: Environment) -> None:
         try:
             environment.install(MYSQL)
         except SetupError as error:
-            raise LeftOut("mysqlclient: pip did not build it, see above") from error
+            raise LeftOut("pip could not build mysqlclient, see above.") from error
 
 
 def bring_browser() -> None:
