@@ -2,7 +2,8 @@
 Every exception that Shoal raises. Takes a fact and a way out, gives one message.
 
     ShoalError
-    ├── SettingsError           the SHOAL setting is wrong        (ImproperlyConfigured)
+    ├── SettingsError           the SHOAL setting is wrong        (ImproperlyConfigured,
+    │                                                              CommandError)
     ├── UnknownCluster          no cluster has this name          (LookupError)
     ├── UnknownRole             no edition has this role          (LookupError)
     ├── WriteRefused            a write was stopped before it was sent
@@ -18,6 +19,7 @@ import difflib
 from collections.abc import Collection
 
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import CommandError
 from django.db.utils import OperationalError, ProgrammingError
 
 
@@ -33,8 +35,13 @@ class ShoalError(Exception):
         return f"{self.message}\nHint: {self.hint}" if self.hint else self.message
 
 
-class SettingsError(ShoalError, ImproperlyConfigured):
-    """The SHOAL setting is wrong."""
+class SettingsError(ShoalError, ImproperlyConfigured, CommandError):
+    """
+    The SHOAL setting is wrong.
+
+    Also a `CommandError`: Django's own commands ask the router on their way, and then
+    show the message alone and exit with status 1.
+    """
 
 
 class UnknownCluster(ShoalError, LookupError):
