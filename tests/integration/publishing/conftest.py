@@ -1,0 +1,121 @@
+"""
+The cluster `press` with two editions on two servers, once for each kind of server.
+
+A test that asks for `press` runs on PostgreSQL, MariaDB and SQLite. It commits for
+real; every table is emptied before it.
+"""
+
+import contextlib
+import copy
+from collections.abc import Iterator
+
+import pytest
+from django.apps import apps
+from django.conf import settings
+from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.models import ContentType
+from django.core.management.color import no_style
+from django.db import connections
+from django.test import override_settings
+
+from shoal.lab import MariaDB, Postgres, lab_fixture
+from shoal.routing import unguarded
+
+APP = "tests.integration.publishing.press"
+ALIASES = ("press", "press_draft")
+OTHERS = (ContentType, Permission, Group)
+
+postgres_lab = lab_fixture(*map(Postgres, ALIASES), scope="session")
+mariadb_lab = lab_fixture(*map(MariaDB, ALIASES), scope="session")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        "postgresql",
+        "sqlite",
+        pytest.param("mariadb", marks=pytest.mark.mariadb),
+    ],
+)
+def vendor(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def editions(request, vendor, tmp_path_factory, django_db_blocker) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(django_db_blocker.unblock())
+        stack.enter_context(aliases(databases(request, vendor, tmp_path_factory)))
+        stack.enter_context(
+            override_settings(
+                INSTALLED_APPS=[*settings.INSTALLED_APPS, APP], SHOAL=shoal()
+            )
+        )
+        make_tables()
+        yield
+
+
+@pytest.fixture
+def press(editions, vendor) -> str:
+    for alias in ALIASES:
+        empty(alias)
+    return vendor
+
+
+def shoal(*, apps=("press",), **more):
+    """Return the setting of the tests with a cluster `press` that claims the apps."""
+    setting = copy.deepcopy(settings.SHOAL)
+    for cluster in setting["CLUSTERS"].values():
+        cluster["APPS"] = [a for a in cluster.get("APPS", ()) if a not in apps]
+    setting["CLUSTERS"]["press"] = {
+        "APPS": list(apps),
+        "ROLES": {"public": "press", "draft": "press_draft"},
+        **more,
+    }
+    return setting
+
+
+def databases(request, vendor, tmp_path_factory):
+    if vendor == "sqlite":
+        path = tmp_path_factory.mktemp("press")
+        engine = "django.db.backends.sqlite3"
+        return {a: {"ENGINE": engine, "NAME": f"{path}/{a}.db"} for a in ALIASES}
+    lab = "postgres_lab" if vendor == "postgresql" else "mariadb_lab"
+    return request.getfixturevalue(lab).databases
+
+
+@contextlib.contextmanager
+def aliases(added):
+    """Add aliases to those of the settings, and take them away again."""
+    known = connections.settings
+    known.update({alias: dict(database) for alias, database in added.items()})
+    connections.configure_settings(known)
+    try:
+        yield
+    finally:
+        for alias in added:
+            connections[alias].close()
+            del connections[alias]
+            del known[alias]
+
+
+def models():
+    return [*OTHERS, *apps.get_app_config("press").get_models()]
+
+
+def make_tables():
+    for alias in ALIASES:
+        with connections[alias].schema_editor() as editor:
+            for model in models():
+                editor.create_model(model)
+
+
+def empty(alias):
+    connection = connections[alias]
+    with connection.cursor() as cursor:
+        tables = connection.introspection.table_names(cursor)
+    statements = connection.ops.sql_flush(
+        no_style(), tables, reset_sequences=True, allow_cascade=True
+    )
+    with unguarded(alias):
+        connection.ops.execute_sql_flush(statements)
