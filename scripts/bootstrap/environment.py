@@ -117,7 +117,7 @@ class Environment:
         self._clear()
         require_ensurepip()
         version = ".".join(map(str, sys.version_info[:3]))
-        say(f"Making {self.folder} with Python {version} (takes about a minute)")
+        say(f"Making {self.folder} with Python {version}; this takes half a minute")
         self.folder.mkdir(parents=True, exist_ok=True)
         self._write({"under way": "the environment"})
         made = subprocess.run([BASE_PYTHON, "-I", "-m", "venv", str(self.folder)])
@@ -140,7 +140,7 @@ class Environment:
         shutil.rmtree(self.folder)
 
     def _pip(self, *arguments: str) -> None:
-        command = [str(self.python), "-I", "-m", "pip", "install", "--quiet"]
+        command = [str(self.python), "-I", "-m", "pip", "install", "-qq"]
         quiet = ["--no-input", "--disable-pip-version-check", "--progress-bar=off"]
         # pip keeps the lock open: if this program is killed, the next setup waits
         # until the pip that it left behind has finished writing.
