@@ -1,0 +1,164 @@
+"""
+Leads all workers through their steps, round by round; stops them where one fails.
+"""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Any, Protocol
+
+from shoal.cli.migrate.steps import Ranks, Step, next_round
+from shoal.cli.migrate.worker import Event, Worker
+from shoal.types import Alias
+
+
+class Watcher(Protocol):
+    """Who shows what goes on."""
+
+    def began(self, step: Step, aliases: Sequence[Alias]) -> None: ...
+    def through(self, event: Event) -> None: ...
+    def failed(self, alias: Alias, step: Step | None, error: BaseException) -> None: ...
+    def stopping(self) -> None: ...
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """How far one alias came."""
+
+    done: list[Step] = field(default_factory=list)
+    failed: Step | None = None
+    error: BaseException | None = None
+    ended: bool = False
+
+
+class Unwatched:
+    """Shows nothing: before there is anything to see."""
+
+    def began(self, step: Step, aliases: Sequence[Alias]) -> None: ...
+    def through(self, event: Event) -> None: ...
+    def failed(self, alias: Alias, step: Step | None, error: BaseException) -> None: ...
+    def stopping(self) -> None: ...
+
+
+class Coordination:
+    """Where all workers are."""
+
+    def __init__(self, workers: Sequence[Worker], events: "SimpleQueue[Event]") -> None:
+        self.workers: Mapping[Alias, Worker] = {w.alias: w for w in workers}
+        self.progress = {worker.alias: Progress() for worker in workers}
+        self.interrupted = False
+        self._events = events
+        self._watcher: Watcher = Unwatched()
+        self._active = set(self.workers)
+        self._waiting: dict[Alias, Step] = {}
+        self._round: set[Alias] = set()
+
+    @property
+    def errors(self) -> dict[Alias, BaseException]:
+        return {a: p.error for a, p in self.progress.items() if p.error is not None}
+
+    @property
+    def finished(self) -> bool:
+        """Whether every worker got through all that it had planned."""
+        return all(worker.after is not None for worker in self.workers.values())
+
+    def prepare(self) -> None:
+        """Let every worker connect and plan. With an error, all of them end here."""
+        ready: set[Alias] = set()
+        with self._none_left_waiting():
+            for worker in self.workers.values():
+                worker.start()
+            while ready < self._active:
+                event = self._next()
+                if event.ready:
+                    ready.add(event.alias)
+        if self.errors:
+            self.end()
+
+    def end(self) -> None:
+        """Let every worker end where it waits."""
+        for alias in self._active:
+            self.workers[alias].go(on=False)
+        while self._active:
+            self._next()
+
+    def run(self, order: Ranks, watcher: Watcher) -> None:
+        """Do all rounds; after a failure or an interruption finish the one at hand."""
+        self._watcher = watcher
+        with self._none_left_waiting():
+            self._release(self._active)
+            while self._active:
+                while self._round:
+                    self._next()
+                if self.errors or self.interrupted:
+                    self.end()
+                elif self._active:
+                    step, aliases = next_round(self._waiting, order)
+                    watcher.began(step, aliases)
+                    self._release(aliases)
+
+    @contextlib.contextmanager
+    def _none_left_waiting(self) -> Iterator[None]:
+        """Whatever breaks in here: let no thread wait for ever."""
+        try:
+            yield
+        except BaseException:
+            for alias in self._active:
+                self.workers[alias].go(on=False)
+            raise
+
+    def _release(self, aliases: Collection[Alias]) -> None:
+        """Let some go on; the round ends when each of them waits again, or ended."""
+        self._round = set(aliases)
+        for alias in aliases:
+            self._waiting.pop(alias, None)
+        for alias in aliases:
+            self.workers[alias].go()
+
+    def _next(self) -> Event:
+        event = self._events.get()
+        if event.interrupted:
+            self.interrupted = True
+            self._watcher.stopping()
+            return event
+        mine = self.progress[event.alias]
+        if event.waits is not None:
+            self._waiting[event.alias] = event.waits
+            self._round.discard(event.alias)
+        if event.through is not None:
+            mine.done.append(event.through)
+            self._watcher.through(event)
+        if event.ended:
+            self._ended(event, mine)
+        return event
+
+    def _ended(self, event: Event, mine: Progress) -> None:
+        self._active.discard(event.alias)
+        self._round.discard(event.alias)
+        self._waiting.pop(event.alias, None)
+        mine.ended = True
+        if event.error is not None:
+            mine.error = event.error
+            mine.failed = self.workers[event.alias].current
+            self._watcher.failed(event.alias, mine.failed, event.error)
+
+    @contextlib.contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Take the first Ctrl-C as a wish to stop; the second one means now."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.getsignal(signal.SIGINT)
+
+        def stop(number: int, frame: Any) -> None:
+            signal.signal(signal.SIGINT, before)
+            self._events.put(Event(interrupted=True))
+
+        signal.signal(signal.SIGINT, stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)

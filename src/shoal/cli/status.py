@@ -1,0 +1,238 @@
+"""`manage.py shoal status`: clusters, their servers, and how these are."""
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from shoal.cli import findings
+from shoal.cli.arguments import configured
+from shoal.cli.history import Key, label, read_disk, unapplied
+from shoal.cli.migrate.choice import candidates
+from shoal.cli.placing import Residents, residents
+from shoal.cli.screen import Screen
+from shoal.errors import ShoalError
+from shoal.topology import Cluster, Topology, get_topology
+from shoal.topology.probe import ServerFacts, ServerProblem, probe, problems
+from shoal.types import Alias, ClusterName
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """It has none of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """All that was found out."""
+
+    topology: Topology
+    facts: Mapping[Alias, ServerFacts]
+    problems: Sequence[ServerProblem]
+    unapplied: Mapping[Alias, list[Key] | None]
+    residents: Mapping[ClusterName | None, Residents]
+
+    @property
+    def errors(self) -> list[ServerProblem]:
+        return [problem for problem in self.problems if problem.level == "error"]
+
+    @property
+    def others(self) -> list[Alias]:
+        """Aliases that belong to no cluster."""
+        return [alias for alias in self.facts if alias not in self.topology.by_alias]
+
+
+def run(options: Mapping[str, Any], screen: Screen) -> None:
+    """Show everything; raise `ShoalError` if a server is not what it should be."""
+    status = look()
+    if screen.is_json:
+        screen.data(as_json(status))
+    else:
+        show(status, screen.out)
+    if status.errors:
+        found = findings.counted(len(status.errors), "problem")
+        raise ShoalError(
+            f"{found} with the servers: "
+            + ", ".join(dict.fromkeys(repr(p.alias) for p in status.errors))
+            + ".",
+            hint="`manage.py shoal check` looks closer.",
+        )
+
+
+def look() -> Status:
+    topology = get_topology()
+    facts = probe(configured())
+    found = problems(facts, topology)
+    primaries = [
+        alias for alias in candidates(configured(), topology) if facts[alias].reachable
+    ]
+    return Status(
+        topology=topology,
+        facts=facts,
+        problems=[problem for problem in found if problem.level != "info"],
+        unapplied=unapplied(primaries, read_disk()),
+        residents=residents(),
+    )
+
+
+def as_json(status: Status) -> dict[str, Any]:
+    return {
+        "ok": not status.errors,
+        "clusters": [
+            _cluster_as_json(cluster, status)
+            for cluster in status.topology.clusters.values()
+        ],
+        "others": [_server_as_json(alias, None, status) for alias in status.others],
+        "problems": [
+            {
+                "alias": problem.alias,
+                "level": problem.level,
+                "id": problem.id,
+                "message": problem.message,
+                "hint": problem.hint,
+            }
+            for problem in status.problems
+        ],
+    }
+
+
+def _cluster_as_json(cluster: Cluster, status: Status) -> dict[str, Any]:
+    living = status.residents.get(cluster.name, Residents())
+    return {
+        "name": cluster.name,
+        "apps": list(living.apps),
+        "models": list(living.models),
+        "editions": [
+            {
+                "role": edition.role,
+                "servers": [
+                    _server_as_json(alias, edition, status) for alias in edition.aliases
+                ],
+            }
+            for edition in cluster.all_editions
+        ],
+    }
+
+
+def _server_as_json(
+    alias: Alias, edition: Cluster | None, status: Status
+) -> dict[str, Any]:
+    facts = status.facts[alias]
+    lacks = status.unapplied.get(alias)
+    return {
+        "alias": alias,
+        "listed_as": _listed_as(alias, edition),
+        "is_replica": facts.is_replica,
+        "reachable": facts.reachable,
+        "error": facts.error or None,
+        "vendor": facts.vendor or None,
+        "version": facts.version,
+        "server": facts.server_name,
+        "address": facts.address,
+        "database": facts.database,
+        "follows": facts.follows,
+        "connected": facts.connected,
+        "position": facts.position,
+        "lag_seconds": facts.lag_seconds,
+        "unapplied": None if lacks is None else [label(key) for key in lacks],
+    }
+
+
+def _listed_as(alias: Alias, edition: Cluster | None) -> str | None:
+    if edition is None:
+        return None
+    return "primary" if alias == edition.primary else "replica"
+
+
+def show(status: Status, console: Console) -> None:
+    if not status.topology.clusters:
+        console.print(
+            'SHOAL["CLUSTERS"] lists no clusters; these are the databases of the '
+            "project."
+        )
+    console.print(_servers(status))
+    console.print()
+    if status.topology.clusters:
+        console.print(_residents(status))
+        console.print()
+    findings.show([findings.as_message(p) for p in status.problems], console)
+
+
+def _servers(status: Status) -> Table:
+    columns = [
+        "Cluster",
+        "Alias",
+        "Role",
+        "Server",
+        "Version",
+        "State",
+        "Lag",
+        "Unapplied",
+    ]
+    table = Table(*columns, box=None)
+    for cluster, edition, alias in _rows(status.topology):
+        row = _row(alias, edition, status)
+        table.add_row(cluster if alias == cluster else "", *row)
+    for alias in status.others:
+        table.add_row("-", *_row(alias, None, status))
+    return table
+
+
+def _rows(topology: Topology) -> Iterator[tuple[ClusterName, Cluster, Alias]]:
+    for cluster in topology.clusters.values():
+        for edition in cluster.all_editions:
+            for alias in edition.aliases:
+                yield cluster.name, edition, alias
+
+
+def _row(alias: Alias, edition: Cluster | None, status: Status) -> list[Text | str]:
+    facts = status.facts[alias]
+    kind = _listed_as(alias, edition) or "-"
+    if edition is not None and edition.role is not None:
+        kind = f"{kind} ({edition.role})"
+    lacks = status.unapplied.get(alias)
+    return [
+        alias,
+        kind,
+        facts.server,
+        f"{facts.vendor} {facts.version}" if facts.version else "-",
+        _state(alias, status),
+        "-" if kind.startswith("primary") or kind == "-" else _lag(facts),
+        "-" if lacks is None else str(len(lacks)),
+    ]
+
+
+_STATES = {
+    "shoal.E007": "not what is listed",
+    "shoal.E013": "unreachable",
+    "shoal.E014": "refuses us",
+    "shoal.E015": "no such database",
+    "shoal.E016": "too old",
+    "shoal.E017": "not of its own",
+    "shoal.E019": "not usable",
+}
+
+
+def _state(alias: Alias, status: Status) -> Text:
+    for problem in status.errors:
+        if problem.alias == alias:
+            return Text(_STATES.get(problem.id, problem.id), style="bold red")
+    if any(problem.alias == alias for problem in status.problems):
+        return Text("up, see below", style="yellow")
+    return Text("up", style="green")
+
+
+def _lag(facts: ServerFacts) -> str:
+    return "unknown" if facts.lag_seconds is None else f"{facts.lag_seconds:.1f} s"
+
+
+def _residents(status: Status) -> Table:
+    table = Table("Cluster", "Lives there", box=None)
+    for name in status.topology.clusters:
+        table.add_row(name, str(status.residents.get(name, "nothing")))
+    if None in status.residents:
+        table.add_row("no cluster", str(status.residents[None]))
+    return table

@@ -1,0 +1,58 @@
+"""
+Takes aliases, asks their servers, gives Django's check messages.
+
+Runs where Django is told databases: `manage.py check --database default`, `migrate`
+and `manage.py shoal check`. Never without, and never for the databases of a test run.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.core import checks, mail
+from django.core.checks import CheckMessage, Tags, register
+
+from shoal.conf import read_settings
+from shoal.topology import Topology, get_topology
+from shoal.topology.probe import ServerProblem, probe, problems
+from shoal.types import Alias
+
+_LEVELS = {"error": checks.ERROR, "warning": checks.WARNING, "info": checks.INFO}
+
+
+@register(Tags.database, "shoal")
+def check_servers(
+    app_configs: Any, *, databases: Sequence[Alias] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """E007, E013 to E017, E019, W006, W007, W010, I001: what servers say."""
+    if not databases or read_settings()[1] or _is_test_run():
+        return []
+    topology = get_topology()
+    if not topology.clusters:
+        return []
+    facts = probe(_with_primaries(databases, topology))
+    return [
+        as_message(problem)
+        for problem in problems(facts, topology)
+        if problem.alias in databases
+    ]
+
+
+def as_message(problem: ServerProblem) -> CheckMessage:
+    return CheckMessage(
+        _LEVELS[problem.level], problem.message, hint=problem.hint, id=problem.id
+    )
+
+
+def _with_primaries(databases: Sequence[Alias], topology: Topology) -> list[Alias]:
+    """A replica is judged by what its primary says."""
+    primaries = [topology.primary_of_replica(alias) for alias in databases]
+    return list(dict.fromkeys([*databases, *filter(None, primaries)]))
+
+
+def _is_test_run() -> bool:
+    """
+    Say whether Django's test runner is at work: replicas are mirrors then.
+
+    A project whose tests run on one server may list a replica that is none there.
+    """
+    return hasattr(mail, "outbox")
