@@ -279,6 +279,32 @@ class Walk:
         self.get(f"/films/{MATRIX}/", "The Matrix", "Moderated.")
         return f"503, browsing 200, up again 200; {answered(down, browse)}"
 
+    def accounts_server_down(self) -> str:
+        """Whoever isn't logged in can browse; a page that needs names says so."""
+        visitor, self.me = self.me, Visitor(self.address)
+        self.lab["accounts"].stop()
+        browse = self.get("/films/?q=matrix", "The Matrix")
+        self.get(f"/films/{MATRIX}/", "A server doesn’t answer", status=503)
+        self.me = visitor
+        self.get("/films/", "A server doesn’t answer", status=503)
+        self.lab["accounts"].start()
+        self.get(f"/films/{MATRIX}/", "The Matrix")
+        return f"browsing 200, names 503, up again 200; {answered(browse)}"
+
+    def primary_of_films_down(self) -> str:
+        """Replicas serve the films; a review is kept, its film counts it later."""
+        path = f"/films/{TOY_STORY}/review/"
+        self.lab["products"].stop()
+        self.get("/films/?q=matrix", "The Matrix")
+        page = self.me.submit(path, half_stars=10, text="While it was down.")
+        self.check(page, "Your review has been saved", "You gave it 5.0")
+        self.only_on("reviews", "reviews_review", "text = 'While it was down.'", 1)
+        self.lab["products"].start()
+        count, total = self.copied(TOY_STORY)
+        self.me.submit(path, half_stars=8, text="And up again.")
+        expect(self.copied(TOY_STORY) == (count + 1, total + 8), "the copy is wrong")
+        return f"200, and counted once it is up; {answered(page)}"
+
     def tables(self) -> str:
         """Each cluster has its own tables and none of the others'."""
         places = []
@@ -303,7 +329,8 @@ class Walk:
         """Ask the server itself for the rows, and the others for the table."""
         found = self.number(server, f"SELECT count(*) FROM {table} WHERE {where}")
         expect(found == count, f"{server} has {found} rows where {where}, not {count}")
-        for other in {"products", "reviews", "accounts"} - {server}:
+        others = set(APPS) - {server}
+        for other in others & {s.name for s in self.lab if s.running}:
             there = self.lab[other].sql(f"SELECT to_regclass('{table}')::text")[0][0]
             expect(not there, f"{other} has a table {table}")
 
@@ -328,6 +355,8 @@ STEPS: list[Callable[[Walk], str]] = [
     Walk.admin_deletes,
     Walk.not_found,
     Walk.reviews_server_down,
+    Walk.accounts_server_down,
+    Walk.primary_of_films_down,
     Walk.tables,
 ]
 

@@ -13,7 +13,7 @@ class LogInForm(AuthenticationForm):
 
 
 class SignUpForm(UserCreationForm):
-    class Meta:
+    class Meta(UserCreationForm.Meta):
         model = User
         fields = ("username", "display_name")
         labels = {"username": "User name"}  # noqa: RUF012

@@ -18,4 +18,5 @@ class ProductAdmin(admin.ModelAdmin):
     ordering = ("-review_count", "id")
     filter_horizontal = ("genres",)
     readonly_fields = ("review_count", "rating_sum")
+    list_per_page = 50
     show_full_result_count = False

@@ -39,6 +39,7 @@ class ReviewAdmin(admin.ModelAdmin):
     search_fields = ("text",)
     search_help_text = "Words of the review, or the title of a film, or a user name"
     autocomplete_fields = ("product", "author")
+    list_per_page = 50
     show_full_result_count = False
 
     def get_changelist(self, request: HttpRequest, **_: Any) -> type[ChangeList]:

@@ -48,6 +48,7 @@ class Shelf:
         return self.page.paginator.count if self.page else 0
 
 
+LOOK_BACK = 20
 UNREACHABLE = Shelf(reachable=False)
 
 
@@ -61,10 +62,16 @@ def with_authors(reviews: Iterable[Review]) -> dict[int | None, User]:
 
 
 def latest_reviews(count: int) -> Shelf:
+    """Give the latest, of different people as long as there are enough."""
+    newest = Review.objects.order_by("-created", "-id")
     try:
-        reviews = list(Review.objects.order_by("-created", "-id")[:count])
+        recent = list(newest[: LOOK_BACK * count])
     except (OperationalError, InterfaceError):
         return UNREACHABLE
+    first_of = {review.author_id: review for review in reversed(recent)}
+    leading = [review for review in recent if first_of[review.author_id] is review]
+    others = [review for review in recent if first_of[review.author_id] is not review]
+    reviews = (leading + others)[:count]
     products, authors = with_products(reviews), with_authors(reviews)
     return Shelf(
         [

@@ -24,7 +24,7 @@ def copy_new(
     table, names = model._meta.db_table, ", ".join(columns)
     with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
         cursor.execute(
-            f"CREATE TEMPORARY TABLE incoming ON COMMIT DROP AS"
+            f"CREATE TEMPORARY TABLE incoming AS"
             f" SELECT {names} FROM {table} WITH NO DATA"
         )
         with cursor.copy(f"COPY incoming ({names}) FROM STDIN") as copy:
@@ -36,7 +36,9 @@ def copy_new(
             f"INSERT INTO {table} ({names}) SELECT {names} FROM incoming"
             f" ON CONFLICT DO NOTHING"
         )
-        return int(cursor.rowcount)
+        new = int(cursor.rowcount)
+        cursor.execute("DROP TABLE incoming")
+        return new
 
 
 def advance_sequence(model: type[Model]) -> None:

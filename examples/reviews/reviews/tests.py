@@ -1,0 +1,172 @@
+"""Writing and deleting reviews, whose products and people are on other servers."""
+
+from io import StringIO
+
+from django.core.management import call_command
+from django.db import IntegrityError, transaction
+from django.test import SimpleTestCase
+from shoal.testing import TestCase, assertQueriesOn
+
+from accounts.models import User
+from products.models import Product
+from reviews.figures import Distribution, refresh
+from reviews.models import Review
+from reviews.views import keep
+
+
+class Figures(SimpleTestCase):
+    def test_of_some_reviews(self) -> None:
+        figures = Distribution({10: 3, 1: 1})
+        self.assertEqual((figures.total, figures.average), (4, 7.75))
+        best, worst = figures.bars[0], figures.bars[-1]
+        self.assertEqual((best.half_stars, best.count, best.percent), (10, 3, 75.0))
+        self.assertEqual((worst.half_stars, worst.count, worst.percent), (1, 1, 25.0))
+
+    def test_of_none(self) -> None:
+        figures = Distribution({})
+        self.assertEqual((figures.total, figures.average), (0, None))
+        self.assertEqual([bar.percent for bar in figures.bars], [0.0] * 10)
+
+
+class Reviews(TestCase):
+    def setUp(self) -> None:
+        self.film = Product.objects.create(title="Heat", year=1995)
+        self.ada = User.objects.create_user("ada", display_name="Ada")
+        self.bob = User.objects.create_superuser("bob")
+        self.path = f"/films/{self.film.pk}/review/"
+
+    def post(self, path: str, **fields: object) -> None:
+        with self.captureOnCommitCallbacks(using="reviews", execute=True):
+            page = self.client.post(path, fields)
+        self.assertIn(page.status_code, (200, 302))
+
+    def copied(self, film: Product) -> tuple[int, int]:
+        found = Product.objects.using("products").get(pk=film.pk)
+        return found.review_count, found.rating_sum
+
+    def test_whoever_is_not_logged_in_is_sent_to_log_in(self) -> None:
+        for path in (self.path, f"{self.path}delete/", "/account/"):
+            page = self.client.post(path, {"half_stars": 8})
+            self.assertRedirects(page, f"/account/login/?next={path}")
+        self.assertFalse(Review.objects.exists())
+
+    def test_a_second_review_changes_the_first(self) -> None:
+        self.client.force_login(self.ada)
+        self.post(self.path, half_stars=8, text="Good.")
+        self.post(self.path, half_stars=5, text="Not so good.")
+        review = Review.objects.get()
+        self.assertEqual((review.half_stars, review.text), (5, "Not so good."))
+        self.assertIsNotNone(review.updated)
+        self.assertEqual(self.copied(self.film), (1, 5))
+
+    def test_two_windows_that_send_at_once_end_in_one_review(self) -> None:
+        keep(self.film, self.ada.pk, {"half_stars": 3, "text": ""})
+        keep(self.film, self.ada.pk, {"half_stars": 4, "text": ""})
+        self.assertEqual(Review.objects.get().half_stars, 4)
+        with self.assertRaises(IntegrityError), transaction.atomic(using="reviews"):
+            Review.objects.create(product=self.film, author=self.ada, half_stars=1)
+
+    def test_the_server_itself_refuses_a_rating_that_is_none(self) -> None:
+        with self.assertRaises(IntegrityError), transaction.atomic(using="reviews"):
+            Review.objects.create(product=self.film, author=self.ada, half_stars=11)
+
+    def test_nobody_deletes_another_persons_review(self) -> None:
+        Review.objects.create(product=self.film, author=self.bob, half_stars=8)
+        self.client.force_login(self.ada)
+        self.post(f"{self.path}delete/")
+        self.assertEqual(Review.objects.get().author_id, self.bob.pk)
+
+    def test_a_page_asks_the_same_number_of_queries_for_any_number_of_reviews(
+        self,
+    ) -> None:
+        Review.objects.create(product=self.film, author=self.ada, half_stars=8)
+        for expected in (1, 2):
+            with (
+                assertQueriesOn("reviews", 2),
+                assertQueriesOn("accounts", 1),
+            ):
+                page = self.client.get(self.film.get_absolute_url())
+            self.assertContains(page, '<article class="review', expected)
+            Review.objects.get_or_create(
+                product=self.film, author=self.bob, defaults={"half_stars": 3}
+            )
+
+    def test_words_are_shown_as_written(self) -> None:
+        Review.objects.create(
+            product=self.film, author=self.ada, half_stars=8, text="<script>x</script>"
+        )
+        page = self.client.get(self.film.get_absolute_url())
+        self.assertContains(page, "&lt;script&gt;x&lt;/script&gt;")
+
+    def test_a_deleted_film_takes_its_reviews_along(self) -> None:
+        other = Product.objects.create(title="Alien")
+        Review.objects.create(product=self.film, author=self.ada, half_stars=8)
+        Review.objects.create(product=other, author=self.ada, half_stars=8)
+        with self.captureOnCommitCallbacks(using="products", execute=True):
+            self.film.delete()
+        self.assertEqual(Review.objects.get().product_id, other.pk)
+
+    def test_a_person_who_leaves_takes_only_the_name_along(self) -> None:
+        Review.objects.create(product=self.film, author=self.ada, half_stars=8)
+        with self.captureOnCommitCallbacks(using="accounts", execute=True):
+            self.ada.delete()
+        self.assertIsNone(Review.objects.get().author_id)
+        self.assertContains(self.client.get(self.film.get_absolute_url()), "Former")
+
+    def test_pages_bear_what_was_left_over_while_a_server_was_down(self) -> None:
+        Review.objects.create(product_id=10**9, author=self.ada, half_stars=8)
+        Review.objects.create(product=self.film, author_id=10**9, half_stars=8)
+        self.client.force_login(self.bob)
+        person = self.client.get(self.ada.get_absolute_url())
+        self.assertContains(person, "A film that is no longer here")
+        film = self.client.get(self.film.get_absolute_url())
+        self.assertContains(film, "Former reviewer")
+        listed = self.client.get("/admin/reviews/review/")
+        self.assertContains(listed, "(deleted)")
+        self.assertContains(listed, "(left)")
+
+    def test_reconcile_puts_right_what_was_left_over(self) -> None:
+        Review.objects.create(product_id=10**9, author=self.ada, half_stars=8)
+        Review.objects.create(product=self.film, author_id=10**9, half_stars=7)
+        call_command("reconcile", stdout=(out := StringIO()))
+        review = Review.objects.get()
+        self.assertEqual((review.product_id, review.author_id), (self.film.pk, None))
+        self.assertEqual(self.copied(self.film), (1, 7))
+        self.assertEqual([line[:2] for line in out.getvalue().splitlines()], ["1 "] * 3)
+        call_command("reconcile", stdout=(again := StringIO()))
+        self.assertEqual(
+            [line[:2] for line in again.getvalue().splitlines()], ["0 "] * 3
+        )
+
+    def test_figures_of_a_film_that_is_gone_are_nobodys_concern(self) -> None:
+        refresh([10**9])
+
+    def test_the_admin_moves_a_review_and_counts_both_films(self) -> None:
+        other = Product.objects.create(title="Alien")
+        review = Review.objects.create(product=self.film, author=self.ada, half_stars=8)
+        refresh([self.film.pk])
+        self.client.force_login(self.bob)
+        fields = {"product": other.pk, "author": self.ada.pk, "half_stars": 6}
+        when = {"created_0": "2020-01-01", "created_1": "12:00:00"}
+        self.post(f"/admin/reviews/review/{review.pk}/change/", **fields, **when)
+        self.assertEqual(self.copied(self.film), (0, 0))
+        self.assertEqual(self.copied(other), (1, 6))
+
+    def test_the_admin_deletes_several_and_counts_their_films(self) -> None:
+        review = Review.objects.create(product=self.film, author=self.ada, half_stars=8)
+        refresh([self.film.pk])
+        self.client.force_login(self.bob)
+        chosen = {"action": "delete_selected", "_selected_action": [review.pk]}
+        self.post("/admin/reviews/review/", **chosen, post="yes")
+        self.assertFalse(Review.objects.exists())
+        self.assertEqual(self.copied(self.film), (0, 0))
+
+    def test_the_admin_finds_reviews_by_title_person_and_words(self) -> None:
+        Review.objects.create(
+            product=self.film, author=self.ada, half_stars=8, text="Superb."
+        )
+        self.client.force_login(self.bob)
+        for words, found in [("heat", 1), ("ADA", 1), ("superb", 1), ("alien", 0)]:
+            with self.subTest(words):
+                page = self.client.get("/admin/reviews/review/", {"q": words})
+                self.assertContains(page, "Heat (1995)", found)

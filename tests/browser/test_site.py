@@ -1,0 +1,184 @@
+"""The main flows of the demo, on a phone and on a desktop."""
+
+import secrets
+
+import pytest
+
+from tests.browser.screen import Screen
+
+pytestmark = pytest.mark.browser
+
+MATRIX = "/films/2571/"
+PASSWORD = "herring and sprat 47"
+LONG_TITLE = "/films/95165/"
+
+
+@pytest.fixture
+def name() -> str:
+    return f"visitor-{secrets.token_hex(4)}"
+
+
+def sign_up(screen: Screen, name: str) -> None:
+    screen.open("/account/signup/")
+    screen.fill("#id_username", name)
+    screen.fill("#id_display_name", "A visitor")
+    screen.fill("#id_password1", PASSWORD)
+    screen.fill("#id_password2", PASSWORD)
+    screen.press("main button")
+
+
+def rate(screen: Screen, half_stars: int, words: str) -> None:
+    screen.find(f"label[for=id_half_stars_{half_stars - 1}]").click()
+    screen.fill("#id_text", words)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_front_page(screen: Screen, scheme: str) -> None:
+    screen.colours(scheme)
+    screen.open("/")
+    assert len(screen.all(".card")) == 12
+    assert len(screen.all("article.review")) == 6
+    screen.shoot(f"home-{scheme}")
+
+
+def test_the_panel_is_folded_and_tells_who_answered(screen: Screen) -> None:
+    screen.open(MATRIX)
+    summary = screen.find(".queries summary")
+    assert "servers" in summary.text
+    assert not screen.find(".queries ol").is_displayed()
+    summary.click()
+    roles = {
+        (line.get_attribute("data-cluster"), line.get_attribute("data-role"))
+        for line in screen.all(".queries li")
+    }
+    assert roles >= {("products", "replica"), ("reviews", "primary")}
+    screen.shoot("panel")
+
+
+def test_search_filter_order_and_page(screen: Screen) -> None:
+    screen.open("/")
+    screen.fill("#find", "star")
+    screen.press(".find button")
+    screen.shows("films for “star”")
+    screen.find("#id_genre option[value='Sci-Fi']").click()
+    screen.find("#id_order option[value=new]").click()
+    screen.press(".filters button")
+    assert "q=star" in screen.path
+    assert "genre=Sci-Fi" in screen.path
+    screen.shoot("search")
+    screen.open("/films/")
+    screen.follow("Next")
+    screen.shows("Page 2 of 378")
+    screen.shoot("browse")
+
+
+def test_nothing_found_and_nothing_there(screen: Screen) -> None:
+    screen.open("/films/?q=qqqqqq")
+    screen.shows("No film matches “qqqqqq”")
+    screen.shoot("nothing-found")
+    screen.allowed.append("404")
+    screen.open("/no/such/page/")
+    screen.shows("Not here")
+    screen.shoot("not-found")
+    screen.open("/films/?q=star&page=999")
+    screen.follow("Go to the last page")
+    assert "q=star" in screen.path
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_film(screen: Screen, scheme: str) -> None:
+    screen.colours(scheme)
+    screen.open(MATRIX)
+    assert len(screen.all("article.review")) == 10
+    assert len(screen.all(".bars li")) == 10
+    screen.shoot(f"film-{scheme}")
+    screen.follow("Next")
+    screen.shows("Page 2 of")
+
+
+def test_a_very_long_title(screen: Screen) -> None:
+    screen.open(LONG_TITLE)
+    screen.shows("Strongest Guy in The World")
+    screen.shoot("long-title")
+    screen.open("/films/?q=dragon+ball&order=title")
+    screen.shoot("long-titles")
+
+
+def test_another_person(screen: Screen) -> None:
+    screen.open("/people/reviewer17/")
+    assert len(screen.all("article.review")) == 20
+    screen.shoot("person")
+
+
+def test_sign_up_write_edit_and_delete(screen: Screen, name: str) -> None:
+    screen.open(MATRIX)
+    screen.follow("Write a review")
+    screen.shows("Log in")
+    screen.shoot("login")
+    sign_up(screen, name)
+    screen.shows("Welcome, A visitor")
+    screen.shoot("account-empty")
+    screen.open(f"{MATRIX}review/")
+    rate(screen, 9, "Better than I remembered.\n\nThe music too.")
+    assert screen.find(".chosen").text == "4.5 of 5"
+    screen.shoot("write")
+    screen.press("main button")
+    screen.shows("Your review has been saved")
+    screen.shows("Better than I remembered.")
+    screen.shoot("film-own")
+    screen.follow("Edit your review")
+    rate(screen, 6, "On second thoughts.")
+    screen.press("main button")
+    screen.shows("You gave it 3.0")
+    screen.follow("Account")
+    screen.shows("On second thoughts.")
+    screen.shoot("account")
+    screen.follow("Delete")
+    screen.shows("Delete your review?")
+    screen.shoot("delete")
+    screen.press("main button")
+    screen.shows("Your review has been deleted")
+    screen.press("header form button.link")
+    screen.shows("Sign up")
+
+
+def test_what_was_filled_in_wrongly_is_said(screen: Screen, name: str) -> None:
+    screen.open("/account/signup/")
+    screen.fill("#id_username", f"{name} with spaces")
+    screen.fill("#id_password1", "12345678")
+    screen.fill("#id_password2", "87654321")
+    screen.press("main button")
+    screen.shows("Enter a valid username")
+    assert screen.find("#id_username").get_attribute("aria-invalid") == "true"
+    screen.shoot("signup-wrong")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_forms_in_both_colours(screen: Screen, name: str, scheme: str) -> None:
+    screen.colours(scheme)
+    sign_up(screen, name)
+    screen.open(f"{MATRIX}review/")
+    rate(screen, 7, "Fine.")
+    screen.shoot(f"form-{scheme}")
+
+
+def test_the_keyboard_reaches_the_content_at_once(screen: Screen) -> None:
+    screen.open("/")
+    screen.find("body").send_keys("\ue004")
+    skip = screen.chrome.switch_to.active_element
+    assert skip.text == "Skip to the content"
+    assert skip.rect["x"] >= 0
+    skip.send_keys("\ue007")
+    assert screen.chrome.switch_to.active_element.get_attribute("id") == "content"
+
+
+def test_admin(screen: Screen) -> None:
+    screen.open("/admin/")
+    screen.fill("#id_username", "staff")
+    screen.fill("#id_password", "shoal-demo")
+    screen.find("#login-form [type=submit]").click()
+    screen.open("/admin/reviews/review/?q=matrix")
+    assert "The Matrix" in screen.text
+    screen.find(".queries summary").click()
+    if screen.folder:
+        screen.shoot("admin")
