@@ -82,6 +82,10 @@ class MariaDBServer(LabServer):
         return self._binaries.version
 
     @property
+    def client(self) -> str:
+        return "mariadb"
+
+    @property
     def socket_path(self) -> Path:
         return self._home / "mariadb.sock"
 

@@ -41,10 +41,10 @@ def ways_in(lab: StandingLab) -> Iterator[str]:
     name, directory = shlex.quote(server.alias["NAME"]), Path(server.socket).parent
     yield "Connect to the first, for instance:"
     if server.vendor == "postgresql":
-        port = server.alias["PORT"]
-        yield f"  psql -h {directory} -p {port} -U {USER} {name}"
+        port, client = server.alias["PORT"], shlex.quote(server.client)
+        yield f"  {client} -h {directory} -p {port} -U {USER} {name}"
     else:
-        yield f"  mariadb --socket={server.socket} -u {USER} -p {name}"
+        yield f"  {server.client} --socket={server.socket} -u {USER} -p {name}"
     option = "" if lab.name == "lab" else f" --name {lab.name}"
     yield "DATABASES for Django, with passwords:"
     yield f"  python -m shoal.lab status --json{option}"

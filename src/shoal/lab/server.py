@@ -3,7 +3,6 @@ Takes one server of a lab, gives what can be done with it whatever its vendor is
 """
 
 import contextlib
-import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from shoal.errors import LabError
 from shoal.lab.plan import Cluster
 from shoal.lab.ports import HOST, free_port
 from shoal.lab.privileges import Account, give
+from shoal.lab.processes import runs
 from shoal.lab.tether import Tether
 from shoal.lab.wire import Refused, Row, Unanswered, check_socket
 
@@ -109,15 +109,7 @@ class LabServer(ABC):
 
     @property
     def running(self) -> bool:
-        if not self.pid:
-            return False
-        try:
-            os.kill(self.pid, 0)
-        except PermissionError:
-            return True
-        except ProcessLookupError:
-            return False
-        return True
+        return self.pid > 0 and runs(self.pid)
 
     @property
     def alias(self) -> dict[str, str]:
@@ -232,6 +224,11 @@ class LabServer(ABC):
     @property
     @abstractmethod
     def version(self) -> str: ...
+
+    @property
+    @abstractmethod
+    def client(self) -> str:
+        """The program with which a person asks this server."""
 
     @property
     @abstractmethod

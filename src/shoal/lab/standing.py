@@ -45,6 +45,7 @@ class StandingServer:
     primary: str | None
     """The primary that it was started to follow."""
     pid: int
+    client: str
     socket: str
     alias: dict[str, str] = field(repr=False)
 
@@ -174,6 +175,7 @@ def _describe(server: LabServer) -> StandingServer:
         version=server.version,
         primary=server.primary,
         pid=server.pid,
+        client=server.client,
         socket=str(server.socket_path),
         alias=server.alias,
     )
