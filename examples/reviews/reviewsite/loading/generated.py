@@ -60,18 +60,24 @@ def generate(market: Market, after: Sequence[Rating], seed: int) -> Iterator[Rat
         began = dice.random()
         size = min(max(20, int(dice.lognormvariate(4.2, 0.9))), len(market.films) // 4)
         for place in draw(market, dice, size):
-            stars = market.means[place] + strictness + dice.gauss(0, 1.7)
-            half_stars = min(10, max(1, round(stars)))
+            opinion = market.means[place] + strictness + dice.gauss(0, 1.7)
+            half_stars = give(opinion, whole=dice.random() < 0.55)
             yield Rating(
                 login=f"generated{number}",
                 film=market.films[place],
                 half_stars=half_stars,
                 created=first
-                + min(began + dice.random() * 0.05, 1.0) * span
+                + (0.95 * began + 0.05 * dice.random()) * span
                 + timedelta(microseconds=place),
                 text=write(half_stars, dice) if dice.random() < 0.4 else "",
                 generated=True,
             )
+
+
+def give(opinion: float, *, whole: bool) -> int:
+    """Round to half stars, or, as most people like it, to whole ones."""
+    rounded = 2 * round(opinion / 2) if whole else round(opinion)
+    return min(10, max(1, rounded))
 
 
 def draw(market: Market, dice: random.Random, size: int) -> list[int]:
