@@ -1,5 +1,6 @@
 """Takes a request, makes it one unit of work in the roles that it asks for."""
 
+import contextlib
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, TypeAlias
@@ -41,12 +42,22 @@ class Middleware:
     def __call__(self, request: HttpRequest) -> Response | Awaitable[Response]:
         if self.is_async:
             return self.__acall__(request)
-        with unit_of_work(), roles(roles_of(request)):
+        with _nothing_left_behind(), unit_of_work(), roles(roles_of(request)):
             return _keep_context(self.get_response(request))
 
     async def __acall__(self, request: HttpRequest) -> Response:
-        with unit_of_work(), roles(await aroles_of(request)):
+        with _nothing_left_behind(), unit_of_work(), roles(await aroles_of(request)):
             return _keep_context(await self.get_response(request))
+
+
+@contextlib.contextmanager
+def _nothing_left_behind() -> Iterator[None]:
+    """End every scope that a view has entered and not left, for the thread goes on."""
+    before = current()
+    try:
+        yield
+    finally:
+        set_current(before)
 
 
 def roles_of(request: HttpRequest) -> dict[ClusterName, Role]:

@@ -4,7 +4,6 @@ import contextlib
 import threading
 import time
 
-import pytest
 from django.db import connections, models
 from django.test.utils import CaptureQueriesContext
 
