@@ -31,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options, parser))
     except LabError as error:
-        Console(stderr=True).print(f"{error}", style="red", markup=False)
+        console = Console(stderr=True)
+        console.print(f"{error}", style="red", markup=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         Console(stderr=True).print("Interrupted. Nothing was left running.")
@@ -85,7 +86,8 @@ def down(options: argparse.Namespace, _: argparse.ArgumentParser) -> int:
     if options.json:
         _print_json({"lab": lab.name, "stopped": names})
     else:
-        Console().print(f"Stopped and removed {lab.name}: {', '.join(names)}.")
+        stopped = f"Stopped and removed {lab.name}: {', '.join(names)}."
+        Console().print(stopped, soft_wrap=True)
     return 0
 
 

@@ -10,12 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from shoal.lab.binaries import MariaDBBinaries
-from shoal.lab.mariadb_wire import query
+from shoal.lab.clients import Row, ask_mariadb
 from shoal.lab.plan import Cluster, MariaDB
 from shoal.lab.ports import HOST
 from shoal.lab.privileges import give
 from shoal.lab.server import USER, LabServer, Site
-from shoal.lab.wire import Row
 
 ADMIN = "shoal_admin"
 """Who may lift `read_only`. The user of `DATABASES` may not, so replicas are safe."""
@@ -158,7 +157,7 @@ class MariaDBServer(LabServer):
         return signal.SIGTERM if clean else signal.SIGKILL
 
     def _query(self, statement: str, database: str, timeout: float) -> list[Row]:
-        return query(
+        return ask_mariadb(
             self.socket_path,
             user=ADMIN if database == self.maintenance else USER,
             password=self._site.password,

@@ -1,5 +1,5 @@
 """
-Takes nothing, gives ports that nobody listens on.
+Takes nothing, gives ports that nobody listens on; checks the paths of sockets.
 
 They lie below the range from which the kernel picks a client's port, so that a
 server that was stopped finds its port free when it starts again.
@@ -16,6 +16,8 @@ HOST = "127.0.0.1"
 LOWEST, USUAL_HIGHEST = 15000, 32767
 KERNEL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 ATTEMPTS = 500
+LONGEST_SOCKET = 107
+"""Bytes. Linux: sun_path in man 7 unix."""
 _random = random.SystemRandom()
 
 
@@ -48,3 +50,13 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def check_socket(path: Path) -> None:
+    """Raise `LabError` where a socket's path is longer than the system takes."""
+    if len(bytes(path)) > LONGEST_SOCKET:
+        raise LabError(
+            f"The socket {str(path)!r} has a path of {len(bytes(path))} bytes.",
+            hint=f"The system takes {LONGEST_SOCKET}. Set TMPDIR to a shorter "
+            "directory, or give the server a shorter name.",
+        )

@@ -14,12 +14,11 @@ from pathlib import Path
 
 from shoal.errors import LabError
 from shoal.lab.binaries import PostgresBinaries
+from shoal.lab.clients import Row, ask_postgres
 from shoal.lab.plan import Cluster, Postgres
 from shoal.lab.ports import HOST
-from shoal.lab.postgres_wire import query
 from shoal.lab.privileges import give
 from shoal.lab.server import USER, LabServer, Site
-from shoal.lab.wire import Row
 
 PAGE = 8192
 PAGE_HEADER = 40
@@ -158,7 +157,7 @@ class PostgresServer(LabServer):
         return signal.SIGINT if clean else signal.SIGQUIT
 
     def _query(self, statement: str, database: str, timeout: float) -> list[Row]:
-        return query(
+        return ask_postgres(
             self.socket_path,
             user=USER,
             database=database,

@@ -3,6 +3,7 @@ Takes one server of a lab, gives what can be done with it whatever its vendor is
 """
 
 import contextlib
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -11,21 +12,22 @@ from pathlib import Path
 from typing import ClassVar
 
 from shoal.errors import LabError
+from shoal.lab.clients import Refused, Row, Unanswered
+from shoal.lab.log import essence
 from shoal.lab.plan import Cluster
-from shoal.lab.ports import HOST, free_port
+from shoal.lab.ports import HOST, check_socket, free_port
 from shoal.lab.privileges import Account, give
 from shoal.lab.processes import runs
 from shoal.lab.tether import Tether
-from shoal.lab.wire import Refused, Row, Unanswered, check_socket
 
 USER = "shoal"
 READY_WITHIN = 60.0
 GONE_WITHIN = 30.0
 SQL_WITHIN = 60.0
-LOG_LINES = 12
+STATEMENT_SHOWN = 200
 PORT_ATTEMPTS = 8
 PORT_TAKEN = "Address already in use"
-DISK_FULL = "No space left on device"
+DISK_FULL = re.compile(r"No space left on device|out of disk space|error 28\b")
 
 
 class PortTaken(LabError):
@@ -140,9 +142,12 @@ class LabServer(ABC):
         try:
             return self._query(statement, database, timeout)
         except Refused as error:
+            asked = f"It was asked: {statement[:STATEMENT_SHOWN]}"
             raise LabError(
-                f"Server {self.name!r} refused: {error}.",
-                hint=f"It was asked: {statement[:200]}",
+                self._masked(f"Server {self.name!r} refused: {error}."),
+                hint=self._more_space
+                if DISK_FULL.search(str(error))
+                else self._masked(asked),
             ) from error
         except Unanswered as error:
             up = "runs" if self.running else "is down"
@@ -328,16 +333,24 @@ class LabServer(ABC):
         written = b""
         with contextlib.suppress(OSError):
             written = (log or self.log_path).read_bytes()[mark:]
-        text = written.decode(errors="replace").strip()
-        lines = "\n".join(f"  {line}" for line in text.splitlines()[-LOG_LINES:])
+        text = self._masked(written.decode(errors="replace"))
         kind: type[LabError] = LabError
-        hint = "Settings given to the lab reach the server as they are: check them."
+        hint = "Mend what the log complains about."
+        if log == self.log_path and self._cluster.settings:
+            hint = "The settings given for it reach the server as they are: check them."
         if PORT_TAKEN in text:
             kind, hint = PortTaken, f"Free port {self.port}, or start a new lab."
-        elif DISK_FULL in text:
-            hint = f"Free some space in {self._site.directory.parent}, or set TMPDIR."
+        elif DISK_FULL.search(text):
+            hint = self._more_space
         return kind(
             f"Server {self.name!r} ({self.vendor} {self.version}) {what}. "
-            f"The end of its log:\n{lines or '  (empty)'}",
+            f"From its log:\n{essence(text)}",
             hint=hint,
         )
+
+    def _masked(self, text: str) -> str:
+        return text.replace(self._site.password, "***")
+
+    @property
+    def _more_space(self) -> str:
+        return f"Free some space in {self._site.directory.parent}, or set TMPDIR."

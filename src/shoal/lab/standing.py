@@ -17,12 +17,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from shoal.errors import LabError
-from shoal.lab import keeper, mariadb_wire, postgres_wire
+from shoal.lab import keeper
+from shoal.lab.clients import Refused, Row, Unanswered, ask_mariadb, ask_postgres
 from shoal.lab.lab import Lab
 from shoal.lab.mariadb import ADMIN
 from shoal.lab.server import USER, LabServer
 from shoal.lab.tether import Tether
-from shoal.lab.wire import Refused, Row, Unanswered
 
 DOWN_WITHIN = 30.0
 ASKED_WITHIN = 5.0
@@ -60,14 +60,14 @@ class StandingServer:
     def _ask(self) -> list[Row]:
         path = Path(self.socket)
         if self.vendor == "postgresql":
-            return postgres_wire.query(
+            return ask_postgres(
                 path,
                 user=USER,
                 database="postgres",
                 sql=POSTGRES_READING,
                 timeout=ASKED_WITHIN,
             )
-        return mariadb_wire.query(
+        return ask_mariadb(
             path,
             user=ADMIN,
             password=self.alias["PASSWORD"],

@@ -25,7 +25,7 @@ def test_a_server_that_refuses_its_settings_shows_its_log(traces: Traces) -> Non
     text = str(caught.value)
     assert text.startswith(f"Server 'bad' (postgresql {find_postgres().version}) ended")
     assert 'invalid value for parameter "work_mem": "plenty"' in text
-    assert "Hint: Settings given to the lab reach the server as they are" in text
+    assert "Hint: The settings given for it reach the server as they are" in text
     traces.assert_none()
 
 

@@ -38,6 +38,7 @@ HAS_A_CHILD = """
                                  stderr=subprocess.DEVNULL, close_fds=False)
         print(child.pid, flush=True)
 """
+WITH_REPLICA = "('one', replicas=('one_r1',))"
 MOMENTS = {
     "the keeper is up": "shoal-lab-*",
     "the first data directory is made": "shoal-lab-*/*/data",
@@ -49,9 +50,8 @@ MOMENTS = {
 
 @contextmanager
 def running(
-    inside: str = "pass", kind: str = "Postgres"
+    inside: str = "pass", cluster: str = "Postgres('one')"
 ) -> Iterator[subprocess.Popen[str]]:
-    cluster = f"{kind}('one', replicas=('one_r1',))"
     program = STARTS_A_LAB.format(inside=inside.strip(), cluster=cluster)
     with subprocess.Popen(
         [sys.executable, "-c", program],
@@ -107,7 +107,7 @@ def test_a_killed_process_leaves_nothing(traces: Traces, number: int) -> None:
 def test_a_process_killed_while_starting_leaves_nothing(
     traces: Traces, moment: str
 ) -> None:
-    with running() as process:
+    with running(cluster="Postgres" + WITH_REPLICA) as process:
         traces.await_file(moment)
         process.kill()
         process.wait()
@@ -203,7 +203,7 @@ def test_shared_memory_of_a_killed_server_is_freed(traces: Traces) -> None:
 
 @pytest.mark.mariadb
 def test_a_killed_process_leaves_nothing_of_mariadb(traces: Traces) -> None:
-    with running(kind="MariaDB") as process:
+    with running(cluster="MariaDB" + WITH_REPLICA) as process:
         traces.await_file("shoal-lab-*/one_r1/mariadb.sock")
         process.kill()
         process.wait()

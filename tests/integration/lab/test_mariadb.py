@@ -149,3 +149,11 @@ def test_passwords_are_in_no_repr_or_log(mariadb: Lab) -> None:
     ]
     assert len(shown) == 6
     assert not any(password in text for text in shown)
+
+
+def test_a_password_in_a_refused_statement_is_masked(mariadb: Lab) -> None:
+    password = mariadb.databases["analytics"]["PASSWORD"]
+    with pytest.raises(LabError) as caught:
+        mariadb["analytics"].sql(f"NONSENSE '{password}'")
+    assert password not in str(caught.value)
+    assert "Hint: It was asked: NONSENSE '***'" in str(caught.value)
