@@ -129,8 +129,8 @@ class LabServer(ABC):
         """
         Run SQL as the superuser on a connection of its own, committed at once.
 
-        Several statements give the rows of the last one that has any. Numbers,
-        booleans and bytes come as such, everything else as text.
+        Several statements give the rows of the last one that has any, as the
+        driver's Python values.
         """
         return self._ask(statement, database=self.database, timeout=timeout)
 

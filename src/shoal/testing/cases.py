@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from django import test
 
@@ -41,6 +41,14 @@ class _OnEveryCluster(_Base):
         """Run each test as a unit of work of its own."""
         with unit_of_work():
             return super().run(result)
+
+    @overload
+    def assertQueriesOn(self, alias: Alias, n: int) -> AbstractContextManager[None]: ...
+
+    @overload
+    def assertQueriesOn(
+        self, alias: Alias, n: int, func: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> None: ...
 
     def assertQueriesOn(
         self,

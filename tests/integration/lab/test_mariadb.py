@@ -1,5 +1,6 @@
 """MariaDB's servers are up, follow, pause, stop, start and are promoted."""
 
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -62,7 +63,7 @@ def test_sql_gives_values(mariadb: Lab) -> None:
         "SELECT 1, NULL, 1.50, 2.5e0, 'ä', x'00ff', date '2026-01-02', repeat('x', 300)"
     )
     assert values[:4] == [1, None, Decimal("1.50"), 2.5]
-    assert values[4:] == ["ä", b"\x00\xff", "2026-01-02", "x" * 300]
+    assert values[4:] == ["ä", b"\x00\xff", date(2026, 1, 2), "x" * 300]
 
 
 def test_sql_runs_several_statements_and_gives_the_last_rows(mariadb: Lab) -> None:
