@@ -6,7 +6,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 project = "Shoal"
-author = "the Shoal authors"
+author = "the django-shoal authors"
+copyright = f"2026, {author}"
 # Read, not imported: the docs build without a configured Django.
 release = re.findall(
     r'^__version__ = "(.+)"', (ROOT / "src/shoal/__init__.py").read_text(), re.M

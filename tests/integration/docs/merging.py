@@ -14,9 +14,9 @@ def merged(source: str, block: str) -> str:
     new = ast.parse(block)
     imports = [s for s in new.body if isinstance(s, ast.Import | ast.ImportFrom)]
     others = [s for s in new.body if s not in imports]
-    bound = {name for s in others for name in _names(s)}
+    bound = {name for s in new.body for name in _names(s)}
     for old in reversed(ast.parse(source).body):
-        if _names(old) & bound:
+        if _names(old) and _names(old) <= bound:
             del lines[_first(old) - 1 : old.end_lineno]
     kept = "\n".join(lines)
     known = kept.splitlines()
@@ -39,6 +39,8 @@ def _names(statement: ast.stmt) -> set[str]:
         return {t.id for t in statement.targets if isinstance(t, ast.Name)}
     if isinstance(statement, ast.ClassDef | ast.FunctionDef):
         return {statement.name}
+    if isinstance(statement, ast.Import | ast.ImportFrom):
+        return {alias.asname or alias.name for alias in statement.names}
     return set()
 
 
