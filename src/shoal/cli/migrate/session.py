@@ -131,7 +131,8 @@ class Session:
         )
 
     def _finish(self, report: MigrateReport) -> None:
-        show(report, self.screen.out)
+        if self.screen.verbosity or not report.ok:
+            show(report, self.screen.out)
         if self.screen.is_json:
             self.screen.data(report.as_json())
         if error := failure(report):

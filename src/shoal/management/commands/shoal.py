@@ -43,6 +43,9 @@ BASE_OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
 )
 
 
+USAGE = 2
+
+
 class Error(CommandError):
     """Django prints the name of the class, a colon and the message."""
 
@@ -101,7 +104,7 @@ class Command(BaseCommand):
         if problem is None:
             return
         if not self._parser.called_from_command_line:
-            raise CommandError(problem, returncode=2)
+            raise CommandError(problem, returncode=USAGE)
         self._parser.error(f"{name}: {problem}")
 
 
@@ -110,10 +113,12 @@ def _as_command_errors(screen: Screen) -> Iterator[None]:
     """Let nothing out but a `CommandError`: no traceback, and exit status 1."""
     try:
         yield
-    except CommandError:
-        raise
     except ShoalError as error:
         raise _error(screen, error.message, error.hint) from error
+    except CommandError as error:
+        if error.returncode == USAGE:
+            raise
+        raise _error(screen, str(error), "") from error
     except KeyboardInterrupt as error:
         raise _error(screen, "Interrupted.", "") from error
     except Exception as error:

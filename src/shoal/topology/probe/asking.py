@@ -72,15 +72,12 @@ def _silent(alias: Alias, deadline: float) -> ServerFacts:
 
 def ask(alias: Alias) -> ServerFacts:
     """Ask one server in this thread."""
+    settings = connections.settings[alias]
     given = _given(alias)
     try:
         connection = open_apart(alias)
     except Exception as error:  # Importing a backend runs anybody's code.
-        return ServerFacts(
-            **given,
-            trouble="settings",
-            error=as_line(error, connections.settings[alias]),
-        )
+        return ServerFacts(**given, trouble="settings", error=as_line(error, settings))
     given["vendor"] = connection.vendor
     try:
         return ServerFacts(**given | _answers(connection))
@@ -88,7 +85,7 @@ def ask(alias: Alias) -> ServerFacts:
         return ServerFacts(
             **given,
             trouble=_trouble(connection, error),
-            error=as_line(error, connections.settings[alias]),
+            error=as_line(error, settings),
         )
     finally:
         close(connection)
