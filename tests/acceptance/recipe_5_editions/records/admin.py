@@ -1,0 +1,5 @@
+from django.contrib import admin
+
+from records.models import Record
+
+admin.site.register(Record)
