@@ -1,8 +1,8 @@
 from django.contrib.auth.models import User
 from django.urls import reverse
-from shoal.publishing import publish
 
 from pages.models import Page, Topic
+from shoal.publishing import publish
 from shoal.routing import role
 from shoal.testing import TestCase
 
