@@ -11,8 +11,9 @@ from shoal.lab.plan import Cluster, parse
 
 def test_a_plan_is_a_frozen_value() -> None:
     plan = Postgres("films", replicas=("r1",), settings={"Work-Mem": "8MB"})
+    other: Cluster = MariaDB("films", ("r1",), {"work_mem": "8MB"})
     assert plan == Postgres("films", ("r1",), {"work_mem": "8MB"})
-    assert plan != MariaDB("films", ("r1",), {"work_mem": "8MB"})
+    assert plan != other
     assert hash(plan) == hash(Postgres("films", ("r1",)))
     assert plan.servers == ("films", "r1")
     with pytest.raises(dataclasses.FrozenInstanceError):

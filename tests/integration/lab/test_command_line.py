@@ -25,6 +25,15 @@ def shoal_lab(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def read_json(process: subprocess.Popen[str]) -> None:
+    """Read what `up --json` prints when all servers are up."""
+    assert process.stdout
+    for line in process.stdout:
+        if line == "}\n":
+            return
+    pytest.fail("the lab did not come up")
+
+
 @pytest.fixture
 def standing(traces: Traces) -> Iterator[Traces]:
     """Take down what a failing test leaves up."""
@@ -136,8 +145,7 @@ def test_wait_stays_and_takes_everything_down(standing: Traces, number: int) -> 
     with subprocess.Popen(
         [*PROGRAM, "up", "one", "--wait", "--json"], stdout=subprocess.PIPE, text=True
     ) as process:
-        assert process.stdout
-        until(lambda: bool(process.stdout) and process.stdout.readline() == "}\n")
+        read_json(process)
         assert shoal_lab("status").returncode == 0
         process.send_signal(number)
         assert process.wait(30) == 0
@@ -148,7 +156,7 @@ def test_down_ends_a_lab_that_somebody_waits_for(standing: Traces) -> None:
     with subprocess.Popen(
         [*PROGRAM, "up", "one", "--wait", "--json"], stdout=subprocess.PIPE, text=True
     ) as process:
-        until(lambda: bool(process.stdout) and process.stdout.readline() == "}\n")
+        read_json(process)
         assert shoal_lab("down").returncode == 0
         assert process.wait(30) == 0
     standing.assert_none()

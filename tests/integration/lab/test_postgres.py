@@ -9,18 +9,17 @@ import pytest
 
 from shoal.lab import Lab, LabError, LabServer, Postgres
 
+Row = tuple[object, ...]
 
-def connect(lab: Lab, alias: str, **options: str) -> psycopg.Connection[tuple[str]]:
+
+def connect(lab: Lab, alias: str, password: str = "") -> psycopg.Connection[Row]:
     entry = lab.databases[alias]
     return psycopg.connect(
-        **{
-            "host": entry["HOST"],
-            "port": entry["PORT"],
-            "dbname": entry["NAME"],
-            "user": entry["USER"],
-            "password": entry["PASSWORD"],
-            **options,
-        }
+        host=entry["HOST"],
+        port=entry["PORT"],
+        dbname=entry["NAME"],
+        user=entry["USER"],
+        password=password or entry["PASSWORD"],
     )
 
 
@@ -30,8 +29,8 @@ def test_databases_lead_to_the_servers_that_they_name(postgres: Lab) -> None:
         assert entry["HOST"] == "127.0.0.1"
         assert entry["PORT"] == str(postgres[alias].port)
         with connect(postgres, alias) as connection:
-            (name,) = connection.execute("SHOW cluster_name").fetchone() or ("",)
-        assert name == alias
+            name = connection.execute("SHOW cluster_name").fetchone()
+        assert name == (alias,)
 
 
 def test_a_replica_has_the_database_of_its_primary(postgres: Lab) -> None:
