@@ -23,6 +23,9 @@ from shoal.types import Alias
 MOST_TEXT = 2_000_000
 """Characters in one statement: far below MySQL's smallest usual packet."""
 
+REFUSALS = (DatabaseError, OverflowError, TypeError, ValueError)
+"""By the server, or by the driver before it: a NUL in a text, for PostgreSQL."""
+
 
 class JSONText(Func):
     """JSON that is text already."""
@@ -83,7 +86,7 @@ def _in_batches(
                 write(batch)
         except ShoalError:
             raise
-        except DatabaseError as error:
+        except REFUSALS as error:
             culprit = _culprit(batch, alias, write)
             raise RowRefused(table, culprit, alias, error) from error
 
@@ -108,7 +111,7 @@ def _culprit(rows: Sequence[Row], alias: Alias, write: Callable[[Any], None]) ->
             with transaction.atomic(using=alias):
                 write(first)
             rows = rest
-        except DatabaseError:
+        except REFUSALS:
             rows = first
     return rows[0]
 

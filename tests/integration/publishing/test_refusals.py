@@ -11,6 +11,7 @@ from shoal.publishing import publish, unpublish
 from tests.integration.publishing.conftest import only, shoal
 from tests.integration.publishing.press.models import (
     Author,
+    Booking,
     Footnote,
     Loose,
     Page,
@@ -305,3 +306,42 @@ def test_unpublish_objects_that_protect_each_other():
     with refused(f"press.Page {one.pk} refer to it there (PROTECT)."):
         unpublish(topic)
     assert unpublish([topic, one]).removed == {"press.Page": 1, "press.Topic": 1}
+
+
+@only("mixed")
+def test_value_that_the_kind_of_server_does_not_take():
+    tags = [make(Tag, name=f"t{n}") for n in range(10)]
+    Tag.objects.using(DRAFT).filter(pk=tags[6].pk).update(name="a\0b")
+    with refused(
+        f"press.Tag {tags[6].pk!r} could not be written on 'press': ", "other"
+    ):
+        publish(tags)
+    assert publish(tags[:6]).created == {"press.Tag": 6}
+
+
+@only("postgresql")
+def test_values_are_not_swapped_where_the_server_would_delete_more():
+    """A swap takes rows away for a moment; here a booking would go with its slot."""
+    one, two = make(Slot, number=1), make(Slot, number=2)
+    publish([one, two])
+    make(Booking, PUBLIC, slot_id=one.pk)
+    slots = Slot.objects.using(DRAFT)
+    for slot, number in ((one, 9), (two, 1), (one, 2)):
+        slots.filter(pk=slot.pk).update(number=number)
+    with cascade_on_the_server(), refused("could not be written on 'press'", "unique"):
+        publish(slots.all())
+    assert publish(slots.all()).updated == {"press.Slot": 2}
+
+
+@contextlib.contextmanager
+def cascade_on_the_server():
+    adding = (
+        "ALTER TABLE press_booking ADD CONSTRAINT added FOREIGN KEY (slot_id) "
+        "REFERENCES press_slot (id) ON DELETE CASCADE"
+    )
+    with connections[PUBLIC].cursor() as cursor:
+        cursor.execute(adding)
+        try:
+            yield
+        finally:
+            cursor.execute("ALTER TABLE press_booking DROP CONSTRAINT added")
