@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from shoal.cli import findings
@@ -161,17 +161,21 @@ def show(status: Status, console: Console) -> None:
     findings.show([findings.as_message(p) for p in status.problems], console)
 
 
+_COLUMNS = (
+    "Cluster",
+    "Alias",
+    "Role",
+    "Server",
+    "Version",
+    "State",
+    "Lag",
+    "Unapplied",
+)
+
+
 def _servers(status: Status) -> Table:
-    columns = [
-        "Cluster",
-        "Alias",
-        "Role",
-        "Server",
-        "Version",
-        "State",
-        "Lag",
-        "Unapplied",
-    ]
+    # Folded where a terminal is narrow: a name that is cut is of no use.
+    columns = [Column(title, overflow="fold") for title in _COLUMNS]
     table = Table(*columns, box=None)
     for cluster, edition, alias in _rows(status.topology):
         row = _row(alias, edition, status)

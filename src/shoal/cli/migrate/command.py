@@ -22,7 +22,7 @@ from shoal.cli.migrate.choice import (
 from shoal.cli.migrate.locks import locked
 from shoal.cli.migrate.session import Session
 from shoal.cli.migrate.target import Target
-from shoal.cli.migrate.worker import Request
+from shoal.cli.migrate.worker import Request, refuse_conflicts
 from shoal.cli.screen import Screen
 from shoal.errors import MigrateError
 from shoal.topology import Topology, get_topology
@@ -83,6 +83,7 @@ def run(options: Mapping[str, Any], screen: Screen) -> None:
     disk = _read_disk()
     target = Target(app_label=options["app_label"], migration=options["migration_name"])
     target.check(disk)
+    refuse_conflicts(disk)
     facts, choice = _reachable(aliases(options["database"]), topology)
     if not options["skip_checks"]:
         refuse_check_errors(choice.aliases)

@@ -89,14 +89,18 @@ def shown(
     console: Console, totals: Mapping[Alias, int], *, verbose: bool
 ) -> Iterator[Watcher]:
     """Show a run of so many migrations by alias."""
-    if not (console.file.isatty() and console.is_terminal and not console.quiet):
+    busy = {alias: total for alias, total in totals.items() if total}
+    is_live = console.file.isatty() and console.is_terminal and not console.quiet
+    if not (is_live and busy):
         yield Lines(console, verbose=verbose)
         return
-    columns = (
+    progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[what]}"),
+        console=console,
     )
-    with Progress(*columns, console=console) as progress:
-        yield Bars(progress, totals)
+    bars = Bars(progress, busy)
+    with progress:
+        yield bars

@@ -1,6 +1,6 @@
 """What a run did, where, and how to go on. Takes the progress of all, gives text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,20 +94,12 @@ def _counted(count: int, thing: str) -> str:
 
 
 def _table(report: MigrateReport) -> Table:
-    table = Table("Database", "Server", "Done now", "Failed", "Remaining", box=None)
+    table = Table("Database", "Server", "Done now", "Last of them", "Left", box=None)
     for one in report.databases:
-        table.add_row(
-            one.alias,
-            one.server,
-            _last(one.done),
-            str(one.failed or ("in a signal" if one.error else "")),
-            f"{len(one.remaining)}, next {one.remaining[0]}" if one.remaining else "0",
-        )
+        last = str(one.done[-1]) if one.done else "-"
+        counts = str(len(one.done)), str(len(one.remaining))
+        table.add_row(one.alias, one.server, counts[0], last, counts[1])
     return table
-
-
-def _last(steps: Sequence[Step]) -> str:
-    return f"{len(steps)}, last {steps[-1]}" if steps else "0"
 
 
 def failure(report: MigrateReport) -> MigrateError | None:

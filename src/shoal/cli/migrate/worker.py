@@ -204,5 +204,6 @@ def refuse_conflicts(loader: MigrationLoader) -> None:
         raise MigrateError(
             f"The app {app!r} has {len(names)} migrations that nothing follows: "
             f"{', '.join(names)}.",
-            hint="Merge them: `manage.py makemigrations --merge`. Nothing was changed.",
+            hint="Merge them: `manage.py makemigrations --merge`. Nothing was changed "
+            "anywhere.",
         )

@@ -11,6 +11,7 @@ INSTALLED_APPS = [
     "shoal",
     "library",
     "press",
+    *os.environ.get("TEST_APPS", "").split(),
 ]
 MIDDLEWARE = ["shoal.routing.Middleware"]
 DATABASES = json.loads(os.environ["TEST_DATABASES"])

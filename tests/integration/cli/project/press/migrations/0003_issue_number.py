@@ -6,7 +6,8 @@ from django.db import migrations, models
 def fail_where_told(apps, schema_editor):
     alias = schema_editor.connection.alias
     if alias in os.environ.get("FAIL_ON", "").split():
-        schema_editor.execute("SELECT missing_function()")
+        with schema_editor.connection.cursor() as cursor:
+            cursor.execute("SELECT missing_function()")
 
 
 class Migration(migrations.Migration):

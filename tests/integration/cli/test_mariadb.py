@@ -1,0 +1,66 @@
+"""The commands on a project of PostgreSQL and MariaDB."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from shoal.lab import Lab, MariaDB, mariadb_available
+from tests.integration.cli.conftest import Project
+
+pytestmark = pytest.mark.mariadb
+
+
+@pytest.fixture(scope="module")
+def mariadb() -> Iterator[Lab]:
+    assert mariadb_available(), "mariadbd is missing: deselect with -m 'not mariadb'."
+    with Lab(MariaDB("press", replicas=("press_r1",))) as servers:
+        yield servers
+
+
+@pytest.fixture
+def mixed(project: Project, mariadb: Lab) -> Project:
+    """The cluster `press` on MariaDB, the others on PostgreSQL."""
+    del project.databases["press_draft"]
+    project.databases |= mariadb.databases
+    project.shoal["CLUSTERS"]["press"] = {"APPS": ["press"], "REPLICAS": ["press_r1"]}
+    tables = mariadb["press"].sql("SHOW TABLES")
+    for (table,) in tables:
+        mariadb["press"].sql(f"SET foreign_key_checks = 0; DROP TABLE {table}")
+    return project
+
+
+def test_migrates_both(mixed: Project, mariadb: Lab) -> None:
+    failed = mixed.shoal_command("migrate", code=1, FAIL_ON="press")
+    assert "First look at the tables on 'press'" in failed.stderr
+    assert "missing_function" in failed.stderr
+    # What MariaDB did before the failure stays done, as the hint says.
+    mariadb["press"].sql("ALTER TABLE press_issue DROP COLUMN number")
+    mixed.shoal_command("migrate")
+    assert mariadb["press"].sql("SELECT book_id FROM press_issue") == [(1,), (2,)]
+    mariadb["press_r1"].wait_until_replayed()
+    done = mixed.shoal_command("status", "--json").data
+    primary, replica = done["clusters"][2]["editions"][0]["servers"]
+    assert (primary["vendor"], primary["server"]) == ("mysql", "press")
+    assert replica["is_replica"] is True
+    assert replica["lag_seconds"] == 0.0
+    assert "nothing wrong" in mixed.shoal_command("check").stdout
+
+
+def test_waits_for_another_run(mixed: Project) -> None:
+    import MySQLdb
+
+    entry = mixed.databases["press"]
+    other = MySQLdb.connect(
+        host=entry["HOST"],
+        port=int(entry["PORT"]),
+        user=entry["USER"],
+        password=entry["PASSWORD"],
+        database=entry["NAME"],
+    )
+    with other.cursor() as cursor:
+        cursor.execute("SELECT GET_LOCK(SHA1(CONCAT('shoal migrate ', DATABASE())), 0)")
+        assert cursor.fetchone() == (1,)
+    done = mixed.shoal_command("migrate", "--lock-timeout", "0.3", code=1)
+    assert "Another `shoal migrate` is at work on 'press'" in done.stderr
+    other.close()
+    mixed.shoal_command("migrate", "--plan")
