@@ -12,7 +12,7 @@ from typing import Any
 from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
-from django.db.models import Field, Model
+from django.db.models import DO_NOTHING, Model
 from django.utils.module_loading import import_string
 
 from shoal.conf import get_conf, is_configured, read_settings
@@ -48,7 +48,7 @@ def check_setting(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 def check_relations(
     app_configs: Sequence[AppConfig] | None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """E003, E004, E005: relations that no database can hold."""
+    """E003, E004, E005, E020: relations that no database can hold."""
     if read_settings()[1] or not get_conf().clusters:
         return []
     found: list[CheckMessage] = []
@@ -238,8 +238,8 @@ def _relations_of(model: type[Model]) -> Messages:
     home = get_placement().cluster_of(model)
     for field in model._meta.local_fields:
         target = _target(field)
-        if target is not None and has_constraint(field):
-            yield from _constraint_across(model, field, target, home)
+        if target is not None and get_placement().cluster_of(target) != home:
+            yield from _foreign_key_across(model, field, target, home)
     for many in model._meta.local_many_to_many:
         target = _target(many)
         if target is not None:
@@ -257,19 +257,28 @@ def _where(name: str | None) -> str:
     return f"cluster {name!r}" if name else "no cluster of Shoal"
 
 
-def _constraint_across(
-    model: type[Model], field: "Field[Any, Any]", target: type[Model], home: str | None
+def _foreign_key_across(
+    model: type[Model], field: Any, target: type[Model], home: str | None
 ) -> Messages:
-    there = get_placement().cluster_of(target)
-    if there != home:
+    there = _where(get_placement().cluster_of(target))
+    if has_constraint(field):
         yield Error(
             f"{model._meta.label}.{field.name} is a foreign key with a database "
-            f"constraint, from {_where(home)} to {target._meta.label} on "
-            f"{_where(there)}.",
+            f"constraint, from {_where(home)} to {target._meta.label} on {there}.",
             hint="Set db_constraint=False and on_delete=models.DO_NOTHING, or place "
             "both models on one cluster.",
             obj=field,
             id="shoal.E003",
+        )
+    elif field.remote_field.on_delete is not DO_NOTHING:
+        yield Error(
+            f"{model._meta.label}.{field.name} follows the deletion of "
+            f"{target._meta.label} on {there}, but Django would look for its rows "
+            f"there and not on {_where(home)}.",
+            hint="Set on_delete=models.DO_NOTHING, and do what is to be done in a "
+            "receiver of post_delete.",
+            obj=field,
+            id="shoal.E020",
         )
 
 

@@ -9,7 +9,7 @@ Every exception that Shoal raises. Takes a fact and a way out, gives one message
     ├── WriteRefused            a write was stopped before it was sent
     │   ├── WrongCluster        the model lives elsewhere         (ProgrammingError)
     │   └── ReplicaWrite        the alias is a replica            (ProgrammingError)
-    ├── ServerUnreachable       a server did not answer           (OperationalError)
+    ├── CrossClusterQuery       a query joins two clusters        (ProgrammingError)
     ├── MigrateError            a cluster could not be migrated
     ├── PublishError            objects could not be published
     └── LabError                a real server could not be run
@@ -20,7 +20,7 @@ from collections.abc import Collection
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
-from django.db.utils import OperationalError, ProgrammingError
+from django.db.utils import ProgrammingError
 
 
 class ShoalError(Exception):
@@ -64,8 +64,8 @@ class ReplicaWrite(WriteRefused):
     """A write was meant for an alias that is a replica."""
 
 
-class ServerUnreachable(ShoalError, OperationalError):
-    """A server did not answer."""
+class CrossClusterQuery(ShoalError, ProgrammingError):
+    """A query names a table that is on another cluster."""
 
 
 class MigrateError(ShoalError):

@@ -20,11 +20,6 @@ PEOPLE = {
     "django_session",
 }
 
-LAZY_USER = pytest.mark.xfail(
-    reason="Router.allow_relation() asks type(request.user), a SimpleLazyObject",
-)
-
-
 @pytest.fixture(scope="module")
 def project(make: Make) -> Project:
     """Migrated by one command, with one person in it."""
@@ -63,7 +58,6 @@ def visit(site: Any, password: str) -> Any:
     return [anonymous.status_code, logged_in.headers["Location"], page.json()]
 
 
-@LAZY_USER
 def test_login_sessions_and_pages_use_both_databases(project: Project) -> None:
     assert project.run(visit, PASSWORD) == [
         302,
@@ -178,7 +172,6 @@ def test_djangos_own_commands_must_be_told_the_database(
     assert "Please supply the ENGINE value" in done.stderr
 
 
-@LAZY_USER
 def test_the_projects_tests_pass_with_djangos_runner(project: Project) -> None:
     done = project.manage("test")
     assert "Ran 3 tests" in done.stderr

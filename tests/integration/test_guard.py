@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.db import ProgrammingError, connections, transaction
 
-from shoal.errors import ReplicaWrite, WrongCluster
+from shoal.errors import CrossClusterQuery, ReplicaWrite, WrongCluster
 from shoal.routing import unguarded
 from tests.project.catalog.models import Product, Tag
 from tests.project.feedback.models import Review
@@ -100,6 +100,29 @@ def test_third_party_code_that_saves_where_it_read() -> None:
         found.save(using=found._state.db)
     found.save()
     assert found._state.db == "catalog"
+
+
+def test_a_join_across_clusters_says_where_the_other_model_lives() -> None:
+    joined = Review.objects.filter(product__name="kettle")
+    with pytest.raises(CrossClusterQuery) as caught, transaction.atomic("feedback"):
+        list(joined)
+    assert str(caught.value) == (
+        "A query on the alias 'feedback' names the table 'catalog_product', which is "
+        "not there: the model catalog.Product lives on the cluster 'catalog'.\n"
+        "Hint: One server cannot join the tables of two. Fetch the rows apart: "
+        "prefetch_related() in place of select_related(), or a filter by keys that "
+        "were fetched first."
+    )
+    assert isinstance(caught.value, ProgrammingError)
+    assert "catalog_product" in str(caught.value.__cause__)
+    products = Product.objects.filter(name="kettle").values_list("pk", flat=True)
+    assert not Review.objects.filter(product__in=list(products)).exists()
+
+
+def test_other_errors_of_the_server_are_left_as_they_are() -> None:
+    with pytest.raises(ProgrammingError) as caught, transaction.atomic("feedback"):
+        raw("feedback", "SELECT nonsense FROM feedback_review")
+    assert not isinstance(caught.value, CrossClusterQuery)
 
 
 def test_an_unknown_table_is_nobodys_business() -> None:

@@ -590,6 +590,12 @@ async def test_unknown_role_of_an_async_request_is_an_error():
     assert (await client.get("/async-titles/")).json() == IN_PUBLIC
 
 
+def test_request_without_a_role_is_served_from_the_cluster_itself():
+    with role("pages", "draft"):
+        assert Client().get("/titles/").json() == IN_PUBLIC
+        assert titles() == IN_DRAFT
+
+
 def with_hook(hook):
     setting = copy.deepcopy(settings.SHOAL)
     setting["CLUSTERS"]["pages"]["REQUEST_ROLE"] = hook

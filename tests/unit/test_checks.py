@@ -196,10 +196,13 @@ def test_relations_across_without_a_constraint_are_fine() -> None:
 
 @isolate_apps("tests.project.feedback", "tests.project.catalog", attr_name="apps")
 def test_relations_that_no_database_can_hold() -> None:
-    from tests.project.catalog.models import Product, Tag
+    from tests.project.catalog.models import Bundle, Product, Tag
 
     class Order(models.Model):
         product = models.ForeignKey(Product, models.CASCADE)
+        bundle = models.ForeignKey(
+            Bundle, models.CASCADE, db_constraint=False, related_name="+"
+        )
         tags = models.ManyToManyField(Tag)
 
         class Meta:
@@ -216,6 +219,10 @@ def test_relations_that_no_database_can_hold() -> None:
         "constraint, from cluster 'feedback' to catalog.Product on cluster 'catalog'. "
         "Set db_constraint=False and on_delete=models.DO_NOTHING, or place both "
         "models on one cluster.",
+        "shoal.E020: feedback.Order.bundle follows the deletion of catalog.Bundle on "
+        "cluster 'catalog', but Django would look for its rows there and not on "
+        "cluster 'feedback'. Set on_delete=models.DO_NOTHING, and do what is to be "
+        "done in a receiver of post_delete.",
         "shoal.E004: feedback.Order.tags is a many-to-many field from cluster "
         "'feedback' to catalog.Tag on cluster 'catalog'; its link rows live on "
         "cluster 'feedback'. Place all three on one cluster, or declare a model of "

@@ -7,6 +7,7 @@ from django.contrib.auth.models import User
 from django.db import connections, router
 from django.db.models import Model
 from django.test import override_settings
+from django.utils.functional import SimpleLazyObject
 from tests.project.catalog.models import Product, Tag
 from tests.project.feedback.models import Review, Vote
 from tests.project.pages.models import Page, Topic
@@ -188,6 +189,14 @@ def test_relations_within_a_cluster_and_across() -> None:
     assert router.allow_relation(review, kept(User(), "accounts"))
     assert not router.allow_relation(kept(Vote(), "feedback"), product)
     assert not router.allow_relation(product, kept(Topic(), "pages"))
+
+
+def test_relations_with_a_lazy_object() -> None:
+    user = SimpleLazyObject(lambda: kept(User(pk=1), "accounts"))
+    review = Review(author=user)
+    assert review.author == user
+    assert router.allow_relation(kept(Review(), "feedback"), user)
+    assert router.db_for_read(Review, instance=user) == "feedback"
 
 
 def test_relations_do_not_mix_editions() -> None:

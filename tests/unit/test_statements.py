@@ -19,6 +19,7 @@ from shoal.routing.statements import written_tables
         ("MERGE INTO a USING b ON true WHEN MATCHED THEN DELETE", ["a"]),
         ("TRUNCATE TABLE a", ["a"]),
         ("TRUNCATE a", ["a"]),
+        ('TRUNCATE "a", ONLY b.c, d RESTART IDENTITY;', ['"a"', "b.c", "d"]),
         ("COPY a (x, y) FROM STDIN", ["a"]),
         ("COPY a FROM STDIN", ["a"]),
         ("/* tag */ -- line\n  UPDATE a SET x = 1", ["a"]),

@@ -5,13 +5,15 @@ Hangs on every connection of an alias, so raw SQL, `using=` and other people's c
 count like the ORM.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from django.db import OperationalError, ProgrammingError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from shoal.conf import until_settings_change
-from shoal.errors import ReplicaWrite, SettingsError, WrongCluster
+from shoal.errors import CrossClusterQuery, ReplicaWrite, SettingsError, WrongCluster
 from shoal.placement import get_placement, models_of_table
 from shoal.placement.models import bare_table_name
 from shoal.routing.context import current, remember_write
@@ -19,6 +21,7 @@ from shoal.routing.statements import written_tables
 from shoal.topology import get_topology
 from shoal.types import Alias, ClusterName
 
+_WORD = re.compile(r"\w+")
 Execute = Callable[[Any, Any, bool, dict[str, Any]], Any]
 
 
@@ -42,11 +45,13 @@ def guard(
 ) -> Any:
     """Run the statement unless it writes where it must not."""
     tables = written_tables(_text(sql, context))
-    if not tables:
-        return execute(sql, params, many, context)
     alias = context["connection"].alias
-    edition = _check(alias, tables)
-    result = execute(sql, params, many, context)
+    edition = _check(alias, tables) if tables else None
+    try:
+        result = execute(sql, params, many, context)
+    except (ProgrammingError, OperationalError) as error:
+        _explain(error, alias)
+        raise
     if edition is not None:
         remember_write(edition)
     return result
@@ -90,6 +95,23 @@ def _refuse_stranger(alias: Alias, cluster: ClusterName | None, table: str) -> N
         f"using({home!r}), or, to write here all the same, do it inside "
         f"`with shoal.routing.unguarded({alias!r})`.",
     )
+
+
+def _explain(error: Exception, alias: Alias) -> None:
+    """Say where the model lives whose table the server has not found."""
+    member = get_topology().by_alias.get(alias)
+    homes_of_tables = _homes_of_tables()
+    for table in _WORD.findall(str(error)):
+        homes = homes_of_tables.get(table, {})
+        if homes and not (member and member[0].name in homes.values()):
+            label, home = next(iter(homes.items()))
+            raise CrossClusterQuery(
+                f"A query on the alias {alias!r} names the table {table!r}, which is "
+                f"not there: the model {label} lives on the cluster {home!r}.",
+                hint="One server cannot join the tables of two. Fetch the rows apart: "
+                "prefetch_related() in place of select_related(), or a filter by "
+                "keys that were fetched first.",
+            ) from error
 
 
 @until_settings_change

@@ -14,7 +14,7 @@ from django.utils.module_loading import import_string
 from shoal.errors import SettingsError
 from shoal.routing.context import Context, current, set_current, unit_of_work
 from shoal.routing.scopes import roles
-from shoal.topology import Cluster, get_topology
+from shoal.topology import Cluster, cluster_named, get_topology
 from shoal.types import ClusterName, Role
 
 Response: TypeAlias = HttpResponseBase
@@ -72,7 +72,7 @@ def roles_of(request: HttpRequest) -> dict[ClusterName, Role]:
                 "async middleware only.",
             )
         found[cluster.name] = hook(request)
-    return {name: role for name, role in found.items() if role is not None}
+    return _given(found)
 
 
 async def aroles_of(request: HttpRequest) -> dict[ClusterName, Role]:
@@ -83,7 +83,16 @@ async def aroles_of(request: HttpRequest) -> dict[ClusterName, Role]:
             found[cluster.name] = await hook(request)
         else:
             found[cluster.name] = await sync_to_async(hook)(request)
-    return {name: role for name, role in found.items() if role is not None}
+    return _given(found)
+
+
+def _given(found: dict[ClusterName, Role | None]) -> dict[ClusterName, Role]:
+    """Let `None` stand for the cluster's own edition, whatever the caller's role is."""
+    own = {name: cluster_named(name).role for name in found}
+    roles = {
+        name: role if role is not None else own[name] for name, role in found.items()
+    }
+    return {name: role for name, role in roles.items() if role is not None}
 
 
 def _hooks() -> Iterator[tuple[Cluster, Callable[[HttpRequest], Any]]]:

@@ -49,9 +49,11 @@ class Router:
         a database would have to check.
         """
         placement = get_placement()
-        clusters = placement.cluster_of(type(one)), placement.cluster_of(type(other))
+        # Not type(): `request.user` is a lazy object that stands for a model's.
+        models = one._meta.model, other._meta.model
+        clusters = placement.cluster_of(models[0]), placement.cluster_of(models[1])
         if clusters[0] != clusters[1]:
-            if unconstrained(type(one), type(other)):
+            if unconstrained(*models):
                 return True
             return None if None in clusters else False
         if clusters[0] is None:

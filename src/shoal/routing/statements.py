@@ -19,6 +19,10 @@ _FIRST_WORD = re.compile(rf"{_SKIP}(\w+)", _FLAGS)
 _WRITE = re.compile(rf"{_SKIP}{_VERB}\s+{_TABLE}", _FLAGS)
 _COPY_IN = re.compile(rf"{_SKIP}COPY\s+{_TABLE}\s*(?:\([^)]*\)\s*)?FROM\b", _FLAGS)
 _INNER_WRITE = re.compile(rf"\b{_VERB}\s+{_TABLE}", _FLAGS)
+_ONE_TABLE = re.compile(rf",\s*(?:ONLY\s+)?{_TABLE}", _FLAGS)
+_NEXT_TABLES = re.compile(
+    rf"(?:\s*\*?\s*,\s*(?:ONLY\s+)?{_NAME}(?:\s*\.\s*{_NAME})*)+", _FLAGS
+)
 _LITERALS = re.compile(r"'(?:[^']|'')*'", re.DOTALL)
 
 _WRITING_WORDS = frozenset(
@@ -50,8 +54,19 @@ def _parse(sql: str) -> tuple[str, ...]:
         return ()
     if word == "with":
         return _inner(sql)
+    if word == "truncate":
+        return _truncated(sql)
     found = (_COPY_IN if word == "copy" else _WRITE).match(sql)
     return (found.group("table"),) if found else ()
+
+
+def _truncated(sql: str) -> tuple[str, ...]:
+    found = _WRITE.match(sql)
+    if not found:
+        return ()
+    others = _NEXT_TABLES.match(sql, found.end())
+    more = _ONE_TABLE.finditer(others.group()) if others else ()
+    return (found.group("table"), *(table.group("table") for table in more))
 
 
 def _inner(sql: str) -> tuple[str, ...]:
