@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shoal.errors import LabError
+from shoal.lab.clients import MARIADB_DRIVER, check_driver
 from shoal.lab.privileges import Account, may_run
 
 OLDEST, NEWEST = 15, 18
@@ -85,9 +86,10 @@ def find_mariadb() -> MariaDBBinaries:
 
 
 def mariadb_available() -> bool:
-    """Say whether this machine can run MariaDB."""
+    """Say whether this machine can run MariaDB, and mysqlclient is there to ask it."""
     try:
         find_mariadb()
+        check_driver(MARIADB_DRIVER)
     except LabError:
         return False
     return True

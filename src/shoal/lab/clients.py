@@ -4,12 +4,25 @@ Takes a socket of a server and some SQL, gives rows, through the server's usual 
 The drivers are imported when first needed: a lab of PostgreSQL needs no mysqlclient.
 """
 
+import importlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from shoal.errors import LabError
 
 Row = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class Driver:
+    module: str
+    extra: str
+    """What of Shoal installs it."""
+
+
+POSTGRES_DRIVER = Driver("psycopg", "lab")
+MARIADB_DRIVER = Driver("MySQLdb", "mysql")
 
 
 class Unanswered(Exception):
@@ -24,7 +37,7 @@ def ask_postgres(
     path: Path, *, user: str, database: str, sql: str, timeout: float
 ) -> list[Row]:
     """Run one or more statements; return the rows of the last that has any."""
-    psycopg = _driver("psycopg", "postgres")
+    psycopg = check_driver(POSTGRES_DRIVER)
     try:
         connection = psycopg.connect(
             host=str(path.parent),
@@ -52,7 +65,7 @@ def ask_mariadb(
     path: Path, *, user: str, password: str, database: str, sql: str, timeout: float
 ) -> list[Row]:
     """Run one or more statements; return the rows of the last that has any."""
-    driver = _driver("MySQLdb", "mysql")
+    driver = check_driver(MARIADB_DRIVER)
     seconds = max(1, round(timeout))
     try:
         connection = driver.connect(
@@ -98,11 +111,13 @@ def _sentence(error: Exception) -> str:
     return " ".join(str(part) for part in error.args).strip().rstrip(".")
 
 
-def _driver(name: str, extra: str) -> Any:
+def check_driver(driver: Driver) -> Any:
+    """Return the driver's module, or raise `LabError` where it is not installed."""
     try:
-        return __import__(name)
+        return importlib.import_module(driver.module)
     except ImportError as error:
         raise LabError(
-            f"The lab asks this server through {name}, which is not installed.",
-            hint=f"pip install 'django-shoal[{extra}]'",
+            f"The lab needs {driver.module} to ask its servers, but cannot import it: "
+            f"{error}.",
+            hint=f"pip install 'django-shoal[{driver.extra}]'",
         ) from error

@@ -14,10 +14,16 @@ from shoal.lab.binaries import (
     find_postgres,
     reachable,
 )
+from shoal.lab.clients import MARIADB_DRIVER, POSTGRES_DRIVER, Driver, check_driver
 from shoal.lab.mariadb import MariaDBServer
 from shoal.lab.plan import Cluster, MariaDB, Postgres
 from shoal.lab.postgres import PostgresServer
 from shoal.lab.server import LabServer, Site
+
+DRIVERS: dict[type[Cluster], Driver] = {
+    Postgres: POSTGRES_DRIVER,
+    MariaDB: MARIADB_DRIVER,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +37,8 @@ class Programs:
     def find(cls, clusters: Sequence[Cluster], pg_bin: str | Path | None) -> Self:
         """Return what is needed, or raise `LabError` where any of it is missing."""
         kinds = {type(cluster) for cluster in clusters}
+        for kind in kinds:
+            check_driver(DRIVERS[kind])
         return cls(
             postgres=find_postgres(pg_bin) if Postgres in kinds else None,
             mariadb=find_mariadb() if MariaDB in kinds else None,

@@ -116,7 +116,7 @@ class MariaDBServer(LabServer):
                 "--auth-root-authentication-method=normal",
                 "--skip-test-db",
                 "--skip-name-resolve",
-                *_options(STORAGE),
+                *_options({**STORAGE, "tmpdir": str(self._home)}),
             ],
             "make its data directory",
         )
@@ -141,6 +141,8 @@ class MariaDBServer(LabServer):
             **SETTINGS,
             **self._cluster.settings,
             "datadir": str(self.data_directory),
+            # Two servers that share one drop each other's temporary tables.
+            "tmpdir": str(self._home),
             "socket": str(self.socket_path),
             "pid_file": str(self._home / "mariadb.pid"),
             "bind_address": HOST,

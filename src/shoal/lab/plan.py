@@ -80,6 +80,7 @@ class MariaDB(Cluster):
             "report_host",
             "server_id",
             "socket",
+            "tmpdir",
             "user",
         }
     )
