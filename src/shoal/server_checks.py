@@ -10,8 +10,9 @@ from typing import Any
 
 from django.core import checks, mail
 from django.core.checks import CheckMessage, Tags, register
+from django.db import connections
 
-from shoal.conf import read_settings
+from shoal.conf import is_configured, read_settings
 from shoal.topology import Topology, get_topology
 from shoal.topology.probe import ServerProblem, probe, problems
 from shoal.types import Alias
@@ -23,18 +24,27 @@ _LEVELS = {"error": checks.ERROR, "warning": checks.WARNING, "info": checks.INFO
 def check_servers(
     app_configs: Any, *, databases: Sequence[Alias] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """E007, E013 to E017, E019, W006, W007, W010, I001: what servers say."""
+    """E007, E008, E013 to E017, E019, W006, W007, W010, I001: what servers say."""
     if not databases or read_settings()[1] or _is_test_run():
         return []
     topology = get_topology()
     if not topology.clusters:
         return []
-    facts = probe(_with_primaries(databases, topology))
-    return [
-        as_message(problem)
-        for problem in problems(facts, topology)
-        if problem.alias in databases
-    ]
+    real = [a for a in databases if is_configured(connections.settings[a])]
+    facts = probe(_with_primaries(real, topology))
+    empty = [_empty(alias, topology) for alias in databases if alias not in real]
+    found = problems(facts, topology)
+    return empty + [as_message(p) for p in found if p.alias in real]
+
+
+def _empty(alias: Alias, topology: Topology) -> CheckMessage:
+    known = ", ".join(edition.primary for edition in topology.editions())
+    return checks.Error(
+        f"The alias {alias!r} is empty in DATABASES, so there is no server to ask.",
+        hint=f"Name another with --database: {known}. `manage.py shoal migrate` and "
+        "`manage.py shoal check` take them all.",
+        id="shoal.E008",
+    )
 
 
 def as_message(problem: ServerProblem) -> CheckMessage:

@@ -114,16 +114,16 @@ class Project:
     def shoal_command(self, *argv: str, code: int = 0, **environ: str) -> Done:
         return self.manage("shoal", *argv, code=code, **environ)
 
-    def each(self, *commands: Sequence[str]) -> list[Done]:
+    def each(self, *commands: Sequence[str], **environ: str) -> list[Done]:
         """Run several command lines in one process, which is much quicker."""
-        done = self.end(self.python(EACH, json.dumps(commands)))
+        done = self.end(self.python(EACH, json.dumps(commands), **environ))
         return [Done(*one) for one in done.data]
 
-    def python(self, *argv: str) -> "subprocess.Popen[str]":
+    def python(self, *argv: str, **environ: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
             [sys.executable, "-c", *argv],
             cwd=PROJECT,
-            env=self.environ(DJANGO_SETTINGS_MODULE="config.settings"),
+            env=self.environ(DJANGO_SETTINGS_MODULE="config.settings", **environ),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

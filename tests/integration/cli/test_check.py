@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.integration.cli.conftest import Project
+from tests.integration.cli.conftest import Done, Project
 
 
 def messages(project: Project, *, code: int) -> dict[str, Any]:
@@ -12,17 +12,15 @@ def messages(project: Project, *, code: int) -> dict[str, Any]:
 
 
 def test_a_project_before_its_first_migration(project: Project) -> None:
-    done = project.shoal_command("check")
+    done, strict = project.each(["check"], ["check", "--fail-level", "WARNING"])
     assert "Warning shoal.W008: 'press' lacks 7 migrations: contentt" in done.stdout
     assert "Checked 5 databases: 4 warnings." in done.stdout
-    project.shoal_command("check", "--fail-level", "WARNING", code=1)
+    assert (done.code, strict.code) == (0, 1)
 
 
 def test_nothing_wrong(project: Project) -> None:
-    project.shoal_command("migrate")
-    assert project.shoal_command("check").stdout == (
-        "Checked 5 databases: nothing wrong.\n"
-    )
+    _, done = project.each(["migrate"], ["check"])
+    assert done == Done(0, "Checked 5 databases: nothing wrong.\n", "")
 
 
 def test_a_missing_database(project: Project) -> None:
@@ -34,9 +32,12 @@ def test_a_missing_database(project: Project) -> None:
 
 
 def test_a_half_migrated_project(project: Project) -> None:
-    for alias in ("accounts", "library", "press"):
-        project.manage("migrate", "--database", alias, "-v0")
-    done = project.shoal_command("check", code=1)
+    _, done, _, after = project.each(
+        ["migrate", "--database", "accounts", "library", "press"],
+        ["check"],
+        ["migrate"],
+        ["check", "--json"],
+    )
     assert (
         "Error shoal.E018: press.0001_initial is applied on 'accounts', 'library', "
         "'press', but not on 'press_draft'."
@@ -44,8 +45,7 @@ def test_a_half_migrated_project(project: Project) -> None:
     # What has nothing to do there is not half done.
     assert "E018: library" not in done.stdout
     assert done.stderr == "Error: The check found 3 errors, 1 warning.\n"
-    project.shoal_command("migrate")
-    assert messages(project, code=0) == {}
+    assert after.data == {"ok": True, "messages": []}
 
 
 def test_a_table_that_was_left_behind(project: Project) -> None:
@@ -64,6 +64,17 @@ def test_a_replica_that_lags(project: Project) -> None:
         found = messages(project, code=0)["shoal.W007"]
     assert found["message"].startswith("The replica 'library_r1' (north_r1) is ")
     assert "behind 'library'; MAX_LAG is 0.001 s." in found["message"]
+
+
+def test_an_engine_that_there_is_not(project: Project) -> None:
+    project.databases["press"]["ENGINE"] = "django.db.backends.postgres"
+    found = project.each(["status"], ["check"], ["migrate"])
+    for done in found:
+        assert done.code == 1
+        assert (
+            "DATABASES['press'] cannot be used: 'django.db.backends.postgres' isn't"
+            in (done.stdout + done.stderr)
+        )
 
 
 def test_two_clusters_in_one_database(project: Project) -> None:

@@ -85,6 +85,10 @@ def test_sqlite(project: Project, tmp_path: Path, in_memory: bool) -> None:
         call_command("shoal", "migrate", "press", "zero", stdout=io.StringIO())
         assert tables("press") == {"django_migrations"}
         call_command("shoal", "check", stdout=io.StringIO())
+        for connection in connections.all(initialized_only=True):
+            connection.close()
+            if connection.connection:  # In memory: Django keeps it.
+                connection.connection.close()
         """,
     )
 

@@ -59,8 +59,8 @@ def test_a_migration_of_data_finds_other_clusters_and_stays_on_its_edition(
 
 
 def test_the_second_run_has_nothing_to_do(project: Project) -> None:
-    first = project.shoal_command("migrate", "--json").data
-    second = project.shoal_command("migrate", "--json").data
+    runs = project.each(["migrate", "--json"], ["migrate", "--json"])
+    first, second = (run.data for run in runs)
     assert first["ok"]
     assert second["ok"]
     assert first["databases"]["press"]["server"] == "east"
@@ -84,7 +84,10 @@ def test_the_plan_says_what_runs_where_and_runs_nothing(project: Project) -> Non
 def test_one_failure_stops_all_after_that_migration_and_is_gone_on_from(
     project: Project,
 ) -> None:
-    done = project.shoal_command("migrate", code=1, FAIL_ON="press_draft")
+    done, again = project.each(
+        ["migrate"], ["migrate", "--json"], FAIL_ON="press_draft"
+    )
+    assert (done.code, again.code) == (1, 1)
     assert "Failed press.0003_issue_number on press_draft" in done.stdout
     assert "Applied press.0003_issue_number on accounts, library, press " in done.stdout
     assert done.stderr.startswith(
@@ -95,7 +98,6 @@ def test_one_failure_stops_all_after_that_migration_and_is_gone_on_from(
     assert len(project.applied("press", "press")) == 3
     assert len(project.applied("press_draft", "press")) == 2
 
-    again = project.shoal_command("migrate", "--json", code=1, FAIL_ON="press_draft")
     report = again.data["databases"]
     assert not again.data["ok"]
     assert report["press_draft"]["failed"] == "press.0003_issue_number"
@@ -164,8 +166,7 @@ def test_ctrl_c_stops_after_the_current_migration(project: Project, gate: Path) 
 
 
 def test_goes_backwards(project: Project) -> None:
-    project.shoal_command("migrate")
-    done = project.shoal_command("migrate", "press", "0001")
+    _, done = project.each(["migrate"], ["migrate", "press", "0001"])
     assert "Unapplied press.0003_issue_number on accounts, library" in done.stdout
     assert project.applied("press_draft", "press") == ["0001_initial"]
     done = project.shoal_command("migrate", "library", "zero", "--json")
@@ -176,15 +177,15 @@ def test_goes_backwards(project: Project) -> None:
         "library.0001_initial",
     ]
     assert project.tables("press") == project.tables("library") == {"django_migrations"}
-    project.shoal_command("migrate", "library", "0001")
-    assert project.tables("library") == {"django_migrations", "library_book"}
-    assert project.applied("press", "press") == []
 
 
 def test_takes_the_databases_that_are_named(project: Project) -> None:
-    project.shoal_command("migrate", "library", "--database", "library", "press")
-    assert project.applied("library", "library") == ["0001_initial", "0002_two_books"]
-    assert project.applied("press", "library") == ["0001_initial", "0002_two_books"]
+    project.shoal_command(
+        "migrate", "library", "0001", "--database", "library", "press"
+    )
+    assert project.applied("library", "library") == ["0001_initial"]
+    assert project.applied("press", "library") == ["0001_initial"]
+    assert project.tables("library") == {"django_migrations", "library_book"}
     assert project.tables("accounts") == project.tables("press_draft") == set()
 
 
@@ -265,6 +266,12 @@ def test_django_s_own_commands_keep_working(project: Project) -> None:
     assert {alias for entry in left for alias in entry["recorded_on"]} <= (
         {"press_draft"}
     )
+
+
+def test_django_s_migrate_says_what_to_do_without_a_default(project: Project) -> None:
+    done = project.manage("migrate", code=1)
+    assert "(shoal.E008) The alias 'default' is empty in DATABASES" in done.stderr
+    assert "HINT: Name another with --database: accounts, library, " in done.stderr
 
 
 def test_an_alias_outside_the_setting_is_migrated_too(project: Project) -> None:

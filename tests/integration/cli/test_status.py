@@ -32,12 +32,12 @@ def servers_of(data: Any) -> dict[str, Any]:
 
 
 def test_shows_who_serves_what(project: Project) -> None:
-    done = project.shoal_command("status")
+    done, as_json = project.each(["status"], ["status", "--json"])
     lines = [line.split() for line in done.stdout.splitlines()]
     assert ["library_r1", "replica", "north_r1", "postgresql"] in [x[:4] for x in lines]
     assert ["press_draft", "primary", "(draft)", "west"] in [x[:4] for x in lines]
     assert ["accounts", "contenttypes"] in lines
-    data = project.shoal_command("status", "--json").data
+    data = as_json.data
     assert data["ok"]
     assert data["problems"] == []
     (accounts, library, press) = data["clusters"]
@@ -55,13 +55,14 @@ def test_shows_who_serves_what(project: Project) -> None:
 def test_an_unreachable_server_and_a_wrong_password(project: Project) -> None:
     project.databases["press"]["PORT"] = "1"
     project.databases["accounts"]["PASSWORD"] = "not the right one"
-    done = project.shoal_command("status", code=1)
+    done, as_json = project.each(["status"], ["status", "--json"])
+    assert (done.code, as_json.code) == (1, 1)
     assert "unreachable" in done.stdout
     assert "refuses us" in done.stdout
     assert "shoal.E013: The server of 'press' (127.0.0.1:1) cannot be" in done.stdout
     assert "shoal.E014: The server of 'accounts'" in done.stdout
     assert "Error: 2 problems with the servers: 'accounts', 'press'." in done.stderr
-    data = project.shoal_command("status", "--json", code=1).data
+    data = as_json.data
     assert data["ok"] is False
     servers = servers_of(data)
     assert servers["press"]["error"] == "Connection refused"

@@ -129,21 +129,25 @@ def _reachable(
         raise MigrateError(
             "DATABASES configures no database.", hint="Add at least one."
         )
-    for alias in wanted:
-        if connections[alias].in_atomic_block:
-            raise MigrateError(
-                f"A transaction is open on {alias!r}, and `shoal migrate` works on "
-                "connections of its own, which would wait for it for ever.",
-                hint="Call it outside atomic(); in tests, from a TransactionTestCase.",
-            )
     facts = probe(wanted)
     refuse_problems(problems(facts, topology))
+    refuse_transactions(wanted)
     chosen = choose(wanted, facts, topology, _tables_on)
     if not requested:
         chosen = Choice(
             aliases=chosen.aliases, skipped={**replicas(topology), **chosen.skipped}
         )
     return facts, chosen
+
+
+def refuse_transactions(aliases: Sequence[Alias]) -> None:
+    for alias in aliases:
+        if connections[alias].in_atomic_block:
+            raise MigrateError(
+                f"A transaction is open on {alias!r}, and `shoal migrate` works on "
+                "connections of its own, which would wait for it for ever.",
+                hint="Call it outside atomic(); in tests, from a TransactionTestCase.",
+            )
 
 
 def _tables_on(alias: Alias) -> frozenset[str]:

@@ -110,11 +110,14 @@ def open_apart(alias: Alias) -> BaseDatabaseWrapper:
 
 
 def close(connection: BaseDatabaseWrapper) -> None:
-    """Close, whatever state the connection is in."""
+    """Close, whatever state the connection is in, and SQLite in memory too."""
     try:
         connection.close()
+        if connection.connection is not None:
+            connection.connection.close()
     except Error:
-        connection.connection = None
+        pass
+    connection.connection = None
 
 
 def _answers(connection: BaseDatabaseWrapper) -> dict[str, Any]:
