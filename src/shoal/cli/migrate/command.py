@@ -46,18 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ALIAS",
         help="Migrate these databases only. Default: all but replicas.",
     )
-    parser.add_argument(
-        "--plan", action="store_true", help="Show what would run where, and stop."
-    )
-    parser.add_argument(
-        "--fake", action="store_true", help="Record migrations without running them."
-    )
-    parser.add_argument(
-        "--fake-initial",
-        action="store_true",
-        help="Record an initial migration whose tables are there, instead of "
-        "running it.",
-    )
+    _add_modes(parser)
     parser.add_argument(
         "--noinput",
         "--no-input",
@@ -74,6 +63,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--skip-checks", action="store_true", help="Skip the system checks."
+    )
+
+
+def _add_modes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--plan", action="store_true", help="Show what would run where, and stop."
+    )
+    parser.add_argument(
+        "--fake", action="store_true", help="Record migrations without running them."
+    )
+    parser.add_argument(
+        "--fake-initial",
+        action="store_true",
+        help="Record an initial migration whose tables are there, instead of "
+        "running it.",
     )
 
 
