@@ -13,7 +13,7 @@ class ShoalConfig(AppConfig):
     verbose_name = "Shoal"
 
     def ready(self) -> None:
-        from shoal import checks  # noqa: F401  Registers; needs the apps loaded.
+        from shoal import checks, server_checks  # noqa: F401  They need the apps.
         from shoal.routing.guard import watch
 
         connection_created.connect(watch, dispatch_uid="shoal.guard")

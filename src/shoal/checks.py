@@ -6,12 +6,16 @@ a server run only where Django names databases: `manage.py check --database defa
 `migrate` and `manage.py shoal check`.
 """
 
+import contextlib
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.operations import CreateModel, RenameModel
 from django.db.models import DO_NOTHING, Model
 from django.utils.module_loading import import_string
 
@@ -77,12 +81,25 @@ def _claims_known() -> Messages:
                     id="shoal.E009",
                 )
         for label in cluster.models:
-            if label not in models:
+            if label not in models and label not in _once_models():
                 yield Error(
                     f'{where}["MODELS"] names {label!r}, which is not a model.',
                     hint=did_you_mean(label, _near(label, models)),
                     id="shoal.E009",
                 )
+
+
+@functools.cache
+def _once_models() -> frozenset[str]:
+    """Return what migrations call models: a renamed one is claimed by both names."""
+    found = set()
+    for (app, _), migration in MigrationLoader(None).disk_migrations.items():
+        for operation in migration.operations:
+            if isinstance(operation, CreateModel):
+                found.add(f"{app}.{operation.name_lower}")
+            elif isinstance(operation, RenameModel):
+                found.add(f"{app}.{operation.new_name_lower}")
+    return frozenset(found)
 
 
 _UNREGISTERED = {"django_cache", "migrations"}
@@ -159,7 +176,7 @@ def _middleware_installed() -> Messages:
             yield Error(error.message, hint=error.hint, id="shoal.E001")
     installed = any(
         isinstance(middleware, type) and issubclass(middleware, Middleware)
-        for middleware in map(import_string, settings.MIDDLEWARE)
+        for middleware in _importable(settings.MIDDLEWARE)
     )
     if installed:
         return
@@ -178,6 +195,13 @@ def _middleware_installed() -> Messages:
                 hint='Add "shoal.routing.Middleware" to MIDDLEWARE.',
                 id="shoal.W001",
             )
+
+
+def _importable(paths: Sequence[str]) -> Iterator[Any]:
+    """Import what can be imported; Django says what is wrong with the rest."""
+    for path in paths:
+        with contextlib.suppress(ImportError):
+            yield import_string(path)
 
 
 def _atomic_requests() -> Messages:
@@ -319,12 +343,13 @@ def _generic_across(model: type[Model], field: Any, home: str | None) -> Message
     elif hasattr(field, "ct_field"):
         types = _target(model._meta.get_field(field.ct_field))
         if types is not None and placement.cluster_of(types) != home:
-            yield Warning(
+            yield Error(
                 f"{model._meta.label}.{field.name} is a generic foreign key on "
                 f"{_where(home)}, but content types live on "
                 f"{_where(placement.cluster_of(types))}.",
-                hint="Filters through its content type cannot be joined. Give the "
-                "content type field db_constraint=False.",
+                hint="Django looks for the content type on the server of the row, so "
+                "the field can be neither set nor read. Place both on one cluster, or "
+                "store the label and the key of what is meant in fields of your own.",
                 obj=field,
-                id="shoal.W005",
+                id="shoal.E005",
             )

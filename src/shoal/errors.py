@@ -9,7 +9,8 @@ Every exception that Shoal raises. Takes a fact and a way out, gives one message
     ├── WriteRefused            a write was stopped before it was sent
     │   ├── WrongCluster        the model lives elsewhere         (ProgrammingError)
     │   └── ReplicaWrite        the alias is a replica            (ProgrammingError)
-    ├── CrossClusterQuery       a query joins two clusters        (ProgrammingError)
+    ├── CrossClusterQuery       a query joins two clusters        (ProgrammingError,
+    │                                                              OperationalError)
     ├── MigrateError            a cluster could not be migrated
     ├── PublishError            objects could not be published
     └── LabError                a real server could not be run
@@ -20,7 +21,7 @@ from collections.abc import Collection
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
-from django.db.utils import ProgrammingError
+from django.db.utils import OperationalError, ProgrammingError
 
 
 class ShoalError(Exception):
@@ -64,8 +65,13 @@ class ReplicaWrite(WriteRefused):
     """A write was meant for an alias that is a replica."""
 
 
-class CrossClusterQuery(ShoalError, ProgrammingError):
-    """A query names a table that is on another cluster."""
+class CrossClusterQuery(ShoalError, ProgrammingError, OperationalError):
+    """
+    A query names a table that is on another cluster.
+
+    SQLite calls a missing table an `OperationalError`, other servers do not; callers
+    may catch either.
+    """
 
 
 class MigrateError(ShoalError):

@@ -130,6 +130,19 @@ def test_an_unknown_table_is_nobodys_business() -> None:
     raw("catalog", "INSERT INTO notes VALUES (1)")
 
 
+def test_a_temporary_table_is_nobodys_business() -> None:
+    raw("catalog", "CREATE TEMPORARY TABLE feedback_review (id int)")
+    raw("catalog", "INSERT INTO pg_temp.feedback_review VALUES (1)")
+    raw("catalog", "DROP TABLE pg_temp.feedback_review")
+
+
+def test_errors_that_only_mention_a_table_are_left_as_they_are() -> None:
+    raw("catalog", "CREATE TABLE feedback_review (id int)")
+    with pytest.raises(ProgrammingError) as caught, transaction.atomic("catalog"):
+        raw("catalog", "CREATE TABLE feedback_review (id int)")
+    assert not isinstance(caught.value, CrossClusterQuery)
+
+
 def test_unguarded_lets_a_move_clean_up() -> None:
     raw("catalog", "CREATE TABLE feedback_review (id int)")
     with pytest.raises(WrongCluster):

@@ -75,6 +75,20 @@ def test_a_model_that_does_not_exist() -> None:
     ]
 
 
+def test_the_former_name_of_a_model_may_be_claimed(monkeypatch: Any) -> None:
+    from shoal import checks
+
+    monkeypatch.setattr(checks, "_once_models", lambda: {"feedback.opinion"})
+    assert found({"accounts": {"APPS": ALL, "MODELS": ["feedback.Opinion"]}}) == []
+
+
+def test_middleware_that_cannot_be_imported_is_djangos_to_report() -> None:
+    from django.conf import settings
+
+    middleware = ["tests.nowhere.Middleware", *settings.MIDDLEWARE]
+    assert found({"accounts": {"APPS": ALL}}, MIDDLEWARE=middleware) == []
+
+
 def test_the_label_of_the_database_cache_is_known() -> None:
     assert found({"accounts": {"APPS": [*ALL, "django_cache"]}}) == []
 
@@ -264,6 +278,6 @@ def test_generic_relations_across() -> None:
         "to feedback.Note on cluster 'feedback'."
     ]
     assert [f"{m.id}: {m.msg}" for m in _relations_of(Note)] == [
-        "shoal.W005: feedback.Note.about is a generic foreign key on cluster "
+        "shoal.E005: feedback.Note.about is a generic foreign key on cluster "
         "'feedback', but content types live on cluster 'accounts'."
     ]

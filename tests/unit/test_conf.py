@@ -11,6 +11,7 @@ from shoal.conf import Conf, get_conf, parse
 from shoal.errors import SettingsError
 
 PG = {"ENGINE": "django.db.backends.postgresql"}
+FULL_DEFAULT: dict[str, dict[str, Any]] = {"default": PG, "main": PG}
 DATABASES: dict[str, dict[str, Any]] = {
     "default": {},
     "main": PG,
@@ -180,6 +181,32 @@ def test_names_what_is_wrong_and_the_way_out(setting: Any, expected: str) -> Non
     before = copy.deepcopy(setting)
     assert problems_of(setting) == [expected]
     assert setting == before
+
+
+@pytest.mark.parametrize(
+    ("entry", "what"),
+    [
+        ({"REPLICAS": ["default"]}, "a replica"),
+        ({"ROLES": {"public": "main", "draft": "default"}}, "the edition 'draft'"),
+    ],
+)
+def test_default_is_no_member_of_another_cluster(entry: Any, what: str) -> None:
+    (problem,) = parse(clusters(main=entry), FULL_DEFAULT)[1]
+    assert problem.message == (
+        f"'default' is listed as {what} of cluster 'main', but it is where all models "
+        "live that no cluster claims."
+    )
+
+
+def test_an_edition_has_no_roles_of_its_own() -> None:
+    roles = {"public": "site", "draft": "site_draft"}
+    twice = {"public": "site_draft", "draft": "main"}
+    found = problems_of(clusters(site={"ROLES": roles}, site_draft={"ROLES": twice}))
+    assert found == [
+        """shoal.E001: SHOAL["CLUSTERS"]['site_draft'] has "ROLES", but it is an """
+        "edition of another cluster. Roles belong to the cluster that has the APPS; "
+        "remove them here."
+    ]
 
 
 def test_one_error_names_every_problem() -> None:

@@ -52,6 +52,18 @@ def test_a_model_wins_over_its_app() -> None:
         assert get_placement().clusters_of_app("catalog") == {"accounts", "feedback"}
 
 
+def test_a_proxy_does_not_draw_its_app_to_another_cluster() -> None:
+    clusters = {
+        "accounts": {"MODELS": ["catalog.Product"]},
+        "feedback": {"APPS": ["feedback"]},
+    }
+    with override_settings(SHOAL={"CLUSTERS": clusters}):
+        placement = get_placement()
+        assert placement.cluster_of_label("catalog", "NamedProduct") == "accounts"
+        assert placement.cluster_of_label("catalog", "bundle") == "accounts"
+        assert placement.cluster_of_label("catalog", "tag") is None
+
+
 def test_an_unclaimed_child_lives_with_its_parent() -> None:
     clusters = {"feedback": {"MODELS": ["catalog.Product"]}}
     with override_settings(SHOAL={"CLUSTERS": clusters}):

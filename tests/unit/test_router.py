@@ -1,20 +1,25 @@
 """What the router answers, without any server."""
 
+import asyncio
+import threading
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import connections, router
 from django.db.models import Model
-from django.test import override_settings
+from django.test import RequestFactory, override_settings
+from django.utils.connection import ConnectionDoesNotExist
+from django.utils.decorators import method_decorator
 from django.utils.functional import SimpleLazyObject
-from tests.project.catalog.models import Product, Tag
+from django.views import View
+from tests.project.catalog.models import Bundle, Product, Tag
 from tests.project.feedback.models import Review, Vote
 from tests.project.pages.models import Page, Topic
 
 from shoal.errors import UnknownCluster, UnknownRole
-from shoal.routing import Router, pinned, role, stale, unit_of_work
-from shoal.routing.context import remember_write
+from shoal.routing import Router, pinned, role, stale, unguarded, unit_of_work
+from shoal.routing.context import current, remember_write
 from shoal.routing.members import pick_replica
 from shoal.topology import Replica
 
@@ -87,6 +92,103 @@ def test_pinned_and_stale_nest_and_restore() -> None:
         with pytest.raises(RuntimeError, match="on purpose"), pinned("catalog"):
             raise RuntimeError("on purpose")
         assert router.db_for_read(Product) in REPLICAS
+
+
+def test_pinned_wins_over_an_outer_stale() -> None:
+    with unit_of_work(), stale("catalog"):
+        assert router.db_for_read(Product) in REPLICAS
+        with pinned():
+            assert router.db_for_read(Product) == "catalog"
+        assert router.db_for_read(Product) in REPLICAS
+
+
+def test_a_cluster_stands_for_its_editions() -> None:
+    with pinned("pages"):
+        assert dict(current().pins) == {"pages": True, "pages_draft": True}
+
+
+def test_one_scope_in_two_threads() -> None:
+    """Thread 1 enters, thread 2 enters, 1 leaves, 2 leaves: nothing is left over."""
+    scope, entered, left = pinned("catalog"), threading.Barrier(2), threading.Event()
+    after: dict[str, Any] = {}
+
+    def first() -> None:
+        with stale("catalog"):
+            with scope:
+                entered.wait(10)
+            after["first"] = dict(current().pins)
+        left.set()
+
+    def second() -> None:
+        with scope:
+            entered.wait(10)
+            left.wait(10)
+        after["second"] = dict(current().pins)
+
+    threads = [threading.Thread(target=run) for run in (first, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert after == {"first": {"catalog": False}, "second": {}}
+
+
+class AsyncView(View):
+    async def get(self, request: Any) -> str:
+        await asyncio.sleep(0)
+        return str(router.db_for_write(Page))
+
+
+def plain_function_of_a_coroutine(request: Any) -> Any:
+    return AsyncView().get(request)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        role("pages", "draft")(AsyncView().get),
+        role("pages", "draft")(plain_function_of_a_coroutine),
+        method_decorator(role("pages", "draft"), name="dispatch")(AsyncView).as_view(),
+        role("pages", "draft")(AsyncView.as_view()),
+    ],
+    ids=["async def", "returns a coroutine", "dispatch", "as_view"],
+)
+def test_scopes_decorate_whatever_is_awaited(view: Any) -> None:
+    async def call() -> str:
+        return str(await view(RequestFactory().get("/")))
+
+    assert asyncio.run(call()) == "pages_draft"
+
+
+def test_what_a_child_task_has_written_binds_its_unit_of_work() -> None:
+    async def write() -> None:
+        remember_write("catalog")
+
+    async def unit() -> str | None:
+        with unit_of_work():
+            await asyncio.gather(write(), write())
+            return router.db_for_read(Product)
+
+    async def both() -> list[str | None]:
+        async def reader() -> str | None:
+            with unit_of_work():
+                await asyncio.sleep(0)
+                return router.db_for_read(Product)
+
+        return await asyncio.gather(unit(), reader())
+
+    mine, other = asyncio.run(both())
+    assert mine == "catalog"
+    assert other in REPLICAS
+
+
+def test_a_replica_that_is_no_more_is_not_kept() -> None:
+    entry = {"APPS": ["catalog"], "REPLICAS": ["catalog_r1"]}
+    with unit_of_work(), override_settings(SHOAL={"CLUSTERS": {"catalog": entry}}):
+        assert router.db_for_read(Product) == "catalog_r1"
+        entry = {"APPS": ["catalog"], "REPLICAS": ["catalog_r2"]}
+        with override_settings(SHOAL={"CLUSTERS": {"catalog": entry}}):
+            assert router.db_for_read(Product) == "catalog_r2"
 
 
 def test_no_replica_inside_a_transaction_of_the_primary() -> None:
@@ -173,6 +275,8 @@ def test_unknown_names_are_refused_at_once() -> None:
         "The cluster 'catalog' has no edition with the role 'draft'.\n"
         """Hint: Add "ROLES" to SHOAL["CLUSTERS"]['catalog']."""
     )
+    with pytest.raises(ConnectionDoesNotExist, match="Did you mean 'catalog'"):
+        unguarded("catalogs")
     with pytest.raises(UnknownCluster) as unknown_cluster:
         pinned("catalogue")
     assert str(unknown_cluster.value) == (
@@ -197,6 +301,10 @@ def test_relations_with_a_lazy_object() -> None:
     assert review.author == user
     assert router.allow_relation(kept(Review(), "feedback"), user)
     assert router.db_for_read(Review, instance=user) == "feedback"
+
+
+def test_a_child_may_stand_where_its_parent_may() -> None:
+    assert router.allow_relation(kept(Review(), "feedback"), kept(Bundle(), "catalog"))
 
 
 def test_relations_do_not_mix_editions() -> None:
@@ -242,6 +350,8 @@ def test_an_operation_without_a_model_runs_on_every_cluster_of_its_app() -> None
         return [a for a in ALIASES if router.allow_migrate(a, "catalog", **hints)]
 
     with override_settings(SHOAL={"CLUSTERS": clusters}):
+        with pytest.raises(UnknownCluster, match="Did you mean 'catalog'"):
+            allowed(cluster="catalogs")
         assert allowed() == ["accounts", "catalog"]
         assert allowed(cluster="catalog") == ["catalog"]
         assert allowed(model=Tag) == ["accounts"]

@@ -268,6 +268,7 @@ class _Parser:
             for role, alias in cluster.roles.items():
                 if alias != cluster.name:
                     self.member(used, alias, f"the edition {role!r}", cluster)
+                    self.edition(alias, conf)
             for replica in cluster.replicas:
                 if self.member(used, replica.alias, "a replica", cluster):
                     self.replica(replica.alias, cluster, conf)
@@ -283,6 +284,8 @@ class _Parser:
         self, used: dict[Alias, str], alias: Alias, what: str, cluster: ClusterConf
     ) -> bool:
         what = f"{what} of cluster {cluster.name!r}"
+        if alias == "default":
+            used["default"] = "where all models live that no cluster claims"
         first = used.setdefault(alias, what)
         if alias == cluster.name:
             first = "its primary"
@@ -294,6 +297,15 @@ class _Parser:
             "An alias is one thing: list it once, or add another alias.",
         )
         return False
+
+    def edition(self, alias: Alias, conf: Conf) -> None:
+        if alias in conf.clusters and conf.clusters[alias].roles:
+            self.wrong(
+                "E001",
+                f'SHOAL["CLUSTERS"][{alias!r}] has "ROLES", but it is an edition of '
+                "another cluster.",
+                "Roles belong to the cluster that has the APPS; remove them here.",
+            )
 
     def replica(self, alias: Alias, cluster: ClusterConf, conf: Conf) -> None:
         mine, primary = self.databases[alias], self.databases[cluster.name]

@@ -1,5 +1,6 @@
 """Which cluster a model lives on, by `MODELS`, `APPS` and what belongs together."""
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -50,7 +51,10 @@ class Placement:
     def cluster_of_label(
         self, app_label: str, model_name: str | None
     ) -> ClusterName | None:
-        """Return the cluster of a model that only a migration knows any more."""
+        """Return the cluster of a model that perhaps only a migration still knows."""
+        if model_name is not None and app_label in apps.app_configs:
+            with contextlib.suppress(LookupError):
+                return self.cluster_of(apps.get_model(app_label, model_name))
         claim = self.by_model.get(f"{app_label}.{model_name}".lower())
         return claim or self.by_app.get(app_label, self.rest)
 
@@ -63,7 +67,11 @@ class Placement:
         }
         if app_label in apps.app_configs:
             config = apps.get_app_config(app_label)
-            found |= {self.cluster_of(model) for model in config.get_models()}
+            found |= {
+                self.cluster_of(model)
+                for model in config.get_models()
+                if not model._meta.proxy
+            }
         if app_label in self.by_app:
             found.add(self.by_app[app_label])
         return frozenset(found or {self.rest})
@@ -96,7 +104,8 @@ def models_of_table() -> Mapping[str, tuple[ModelClass, ...]]:
 
 def bare_table_name(table: str) -> str:
     """Strip quotes and schema: `"public"."app_model"` becomes `app_model`."""
-    return table.replace("`", '"').rpartition(".")[2].strip('" ')
+    name = table.replace("`", '"').rpartition(".")[2].strip()
+    return name.strip('"') if name.startswith('"') else name
 
 
 def unconstrained(one: ModelClass, other: ModelClass) -> bool:
@@ -116,10 +125,11 @@ def has_constraint(field: "Field[Any, Any]") -> bool:
 
 
 def _relations(model: ModelClass, target: ModelClass) -> "list[Field[Any, Any]]":
-    concrete = target._meta.concrete_model
+    # A child of a multi-table parent may stand where its parent may.
+    targets = {target._meta.concrete_model, *target._meta.get_parent_list()}
     found: list[Field[Any, Any]] = []
     for field in (*model._meta.fields, *model._meta.many_to_many):
         end: Any = field.remote_field.model if field.remote_field else None
-        if isinstance(end, type) and end._meta.concrete_model is concrete:  # type: ignore[attr-defined]
+        if isinstance(end, type) and end._meta.concrete_model in targets:  # type: ignore[attr-defined]
             found.append(field)
     return found

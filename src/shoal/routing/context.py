@@ -1,9 +1,9 @@
 """
-What the current unit of work has decided so far, as one frozen value in a ContextVar.
+What the current unit of work is and how it reads, as a frozen value in a ContextVar.
 
 Threads, coroutines and `sync_to_async` each see the value of the unit of work that
-they belong to, and nothing of any other. Every change sets a new value; every scope
-puts back only what it changed, so that what was decided inside it stays decided.
+they belong to, and nothing of any other. Every scope sets a new value and puts back
+only what it changed.
 """
 
 import contextlib
@@ -14,21 +14,31 @@ from types import MappingProxyType
 
 from shoal.types import Alias, ClusterName, Role
 
-EVERY_CLUSTER = "*"
+
+@dataclass(eq=False, slots=True)
+class Unit:
+    """
+    What a unit of work has done so far.
+
+    The one value here that changes: the tasks of a request (`asyncio.gather`) run in
+    contexts of their own, and what one of them has written binds the others.
+    """
+
+    members: dict[ClusterName, Alias] = field(default_factory=dict)
+    """The replica that serves this unit's reads, by edition."""
+    written: set[ClusterName] = field(default_factory=set)
+    """Editions that this unit has written to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    members: Mapping[ClusterName, Alias] = field(
-        default_factory=lambda: MappingProxyType({})
-    )
-    """The replica that serves this unit's reads, by edition."""
-    written: frozenset[ClusterName] = frozenset()
-    """Editions that this unit has written to."""
+    unit: Unit | None = None
+    """`None` until something happens outside of any unit that was begun."""
     pins: Mapping[ClusterName, bool] = field(
         default_factory=lambda: MappingProxyType({})
     )
-    """True: read from the primary. False: any replica will do, even after a write."""
+    """By edition. True: read from the primary. False: any replica will do, even after
+    a write."""
     roles: Mapping[ClusterName, Role] = field(
         default_factory=lambda: MappingProxyType({})
     )
@@ -36,12 +46,6 @@ class Context:
         default_factory=lambda: MappingProxyType({})
     )
     """Aliases on which models that live elsewhere may be written."""
-
-    def pin_of(self, cluster: ClusterName, edition: ClusterName) -> bool | None:
-        for name in (edition, cluster, EVERY_CLUSTER):
-            if name in self.pins:
-                return self.pins[name]
-        return None
 
 
 EMPTY = Context()
@@ -51,16 +55,18 @@ current = _context.get
 set_current = _context.set
 
 
-def remember_member(edition: ClusterName, alias: Alias) -> None:
+def current_unit() -> Unit:
+    """Return the unit of work; outside of any, one that this context keeps."""
     context = _context.get()
-    members = MappingProxyType({**context.members, edition: alias})
-    _context.set(replace(context, members=members))
+    if context.unit is None:
+        context = replace(context, unit=Unit())
+        _context.set(context)
+    assert context.unit is not None
+    return context.unit
 
 
 def remember_write(edition: ClusterName) -> None:
-    context = _context.get()
-    if edition not in context.written:
-        _context.set(replace(context, written=context.written | {edition}))
+    current_unit().written.add(edition)
 
 
 @contextlib.contextmanager
@@ -71,10 +77,9 @@ def unit_of_work() -> Iterator[None]:
     `Middleware` does it for each request. Do it for each task of a worker or each
     round of a long loop, where no request begins one. Roles and pins stay.
     """
-    before = _context.get()
-    _context.set(replace(before, members=EMPTY.members, written=EMPTY.written))
+    before = _context.get().unit
+    _context.set(replace(_context.get(), unit=Unit()))
     try:
         yield
     finally:
-        after = _context.get()
-        _context.set(replace(after, members=before.members, written=before.written))
+        _context.set(replace(_context.get(), unit=before))

@@ -21,6 +21,11 @@ from shoal.routing.statements import written_tables
 from shoal.topology import get_topology
 from shoal.types import Alias, ClusterName
 
+_UNDEFINED_TABLE = "42P01"
+"""https://www.postgresql.org/docs/current/errcodes-appendix.html"""
+_NO_SUCH_TABLE = 1146
+"""https://mariadb.com/kb/en/mariadb-error-code-reference/"""
+_TEMPORARY = re.compile(r'"?(?:pg_temp|temp)"?\s*\.', re.IGNORECASE)
 _WORD = re.compile(r"\w+")
 Execute = Callable[[Any, Any, bool, dict[str, Any]], Any]
 
@@ -83,6 +88,8 @@ def _check(alias: Alias, tables: tuple[str, ...]) -> ClusterName | None:
 
 
 def _refuse_stranger(alias: Alias, cluster: ClusterName | None, table: str) -> None:
+    if _TEMPORARY.match(table):
+        return
     table = bare_table_name(table)
     homes = _homes_of_tables().get(table)
     if not homes or cluster in homes.values() or current().unguarded.get(alias):
@@ -99,9 +106,12 @@ def _refuse_stranger(alias: Alias, cluster: ClusterName | None, table: str) -> N
 
 def _explain(error: Exception, alias: Alias) -> None:
     """Say where the model lives whose table the server has not found."""
+    missing = _missing_table(error)
+    if missing is None:
+        return
     member = get_topology().by_alias.get(alias)
     homes_of_tables = _homes_of_tables()
-    for table in _WORD.findall(str(error)):
+    for table in _WORD.findall(missing):
         homes = homes_of_tables.get(table, {})
         if homes and not (member and member[0].name in homes.values()):
             label, home = next(iter(homes.items()))
@@ -112,6 +122,15 @@ def _explain(error: Exception, alias: Alias) -> None:
                 "prefetch_related() in place of select_related(), or a filter by "
                 "keys that were fetched first.",
             ) from error
+
+
+def _missing_table(error: Exception) -> str | None:
+    """Return what the server says of a table that is not there, else `None`."""
+    cause = error.__cause__
+    code = getattr(cause, "sqlstate", None) or (error.args or (None,))[0]
+    if code in (_UNDEFINED_TABLE, _NO_SUCH_TABLE):
+        return str(error)
+    return code if str(code).startswith("no such table: ") else None
 
 
 @until_settings_change

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import connections
 
-from shoal.routing.context import Context, current, remember_member
+from shoal.routing.context import Context, Unit, current, current_unit
 from shoal.topology import Cluster, Replica
 from shoal.types import Alias
 
@@ -25,12 +25,15 @@ def for_read(cluster: Cluster, instance: Any = None) -> Alias:
     """
     context = current()
     edition = edition_for(cluster, instance, context)
-    if not wants_replica(cluster, edition, context) or in_transaction(edition.primary):
+    if not edition.replicas:
         return edition.primary
-    chosen = context.members.get(edition.name)
-    if chosen is None:
+    unit = current_unit()
+    if not wants_replica(edition, context, unit) or in_transaction(edition.primary):
+        return edition.primary
+    chosen = unit.members.get(edition.name)
+    if chosen not in edition.aliases:
         chosen = pick_replica(edition.replicas, random.random()) or edition.primary
-        remember_member(edition.name, chosen)
+        unit.members[edition.name] = chosen
     return chosen
 
 
@@ -51,15 +54,13 @@ def edition_for(cluster: Cluster, instance: Any, context: Context) -> Cluster:
     return cluster.edition(wanted) if wanted is not None else cluster
 
 
-def wants_replica(cluster: Cluster, edition: Cluster, context: Context) -> bool:
+def wants_replica(edition: Cluster, context: Context, unit: Unit) -> bool:
     """Say whether a read may go to a replica, as far as the context can tell. Pure."""
-    if not edition.replicas:
-        return False
-    pin = context.pin_of(cluster.name, edition.name)
+    pin = context.pins.get(edition.name)
     if pin is not None:
         return not pin
     if edition.consistency == "session":
-        return edition.name not in context.written
+        return edition.name not in unit.written
     return edition.consistency == "eventual"
 
 

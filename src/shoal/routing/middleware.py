@@ -118,7 +118,9 @@ def load_hook(cluster: Cluster) -> Callable[[HttpRequest], Any]:
 
 def _keep_context(response: Response) -> Response:
     """Let a streamed body, which runs after the middleware, see this unit of work."""
-    if isinstance(response, StreamingHttpResponse):
+    # A file is left alone: it asks no database, and servers have a fast way for it.
+    is_file = getattr(response, "file_to_stream", None) is not None
+    if isinstance(response, StreamingHttpResponse) and not is_file:
         content: Any = response.streaming_content
         if inspect.isasyncgen(content) or hasattr(content, "__aiter__"):
             response.streaming_content = _aiterate(content, current())

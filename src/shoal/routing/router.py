@@ -12,7 +12,7 @@ from django.db.models import Model
 from shoal.conf import on_settings_change
 from shoal.placement import get_placement, unconstrained
 from shoal.routing import members
-from shoal.topology import Cluster, get_topology
+from shoal.topology import Cluster, cluster_named, get_topology
 from shoal.types import Alias, ClusterName
 
 _routes: dict[type[Model], Alias | Cluster | None] = {}
@@ -95,7 +95,7 @@ def _homes(
 ) -> frozenset[ClusterName | None]:
     placement = get_placement()
     if "cluster" in hints:
-        return frozenset({hints["cluster"]})
+        return frozenset({cluster_named(hints["cluster"]).name})
     if hints.get("model") is not None:
         return frozenset({placement.cluster_of(hints["model"])})
     if model_name is not None:

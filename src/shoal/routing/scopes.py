@@ -8,15 +8,25 @@ evaluated, so one built inside a block and evaluated after it is routed as after
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import replace
 from types import MappingProxyType, TracebackType
 from typing import Any, Self, TypeVar, cast
 
+from asgiref.sync import iscoroutinefunction
+from django.db import connections
+from django.utils.connection import ConnectionDoesNotExist
+
 from shoal.errors import UnknownCluster, did_you_mean
-from shoal.routing.context import EVERY_CLUSTER, current, set_current
+from shoal.routing.context import current, set_current
 from shoal.topology import cluster_named, get_topology
 from shoal.types import Alias, ClusterName, Role
+
+_entered: ContextVar[tuple[tuple[Any, Mapping[str, Any]], ...]] = ContextVar(
+    "shoal.entered", default=()
+)
+"""The scopes that are open, with what each has replaced, in the order of entering."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 MISSING: Any = object()
@@ -29,12 +39,11 @@ class Scope:
 
     def __init__(self, changes: Mapping[str, Any]) -> None:
         self._changes = changes
-        self._before: list[Mapping[str, Any]] = []
 
     def __enter__(self) -> Self:
-        context = current()
-        values = getattr(context, self.field)
-        self._before.append({key: values.get(key, MISSING) for key in self._changes})
+        values = getattr(current(), self.field)
+        before = {key: values.get(key, MISSING) for key in self._changes}
+        _entered.set((*_entered.get(), (self, before)))
         self._set({**values, **self._changes})
         return self
 
@@ -44,8 +53,19 @@ class Scope:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        values = {**getattr(current(), self.field), **self._before.pop()}
+        values = {**getattr(current(), self.field), **self._leave()}
         self._set({k: v for k, v in values.items() if v is not MISSING})
+
+    def _leave(self) -> Mapping[str, Any]:
+        """Return what was before, in this thread or coroutine and no other."""
+        entered = list(_entered.get())
+        for place in reversed(range(len(entered))):
+            if entered[place][0] is self:
+                before = entered.pop(place)[1]
+                _entered.set(tuple(entered))
+                return before
+        # Left in another thread or task than entered: nothing was changed in this one.
+        return {}
 
     def _set(self, values: Mapping[str, Any]) -> None:
         change: dict[str, Any] = {self.field: MappingProxyType(values)}
@@ -69,7 +89,7 @@ class Scope:
         return again
 
     def __call__(self, function: Function) -> Function:
-        wrap = _wrap_async if inspect.iscoroutinefunction(function) else _wrap_sync
+        wrap = _wrap_async if iscoroutinefunction(function) else _wrap_sync
         for refused in (inspect.isgeneratorfunction, inspect.isasyncgenfunction):
             if refused(function):
                 raise TypeError(
@@ -86,9 +106,18 @@ def _wrap_sync(
     @functools.wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         with scope():
-            return function(*args, **kwargs)
+            result = function(*args, **kwargs)
+        if inspect.isawaitable(result):
+            # An async view behind a plain function: its body runs when awaited.
+            return _await_in(scope, result)
+        return result
 
     return wrapped
+
+
+async def _await_in(scope: Callable[[], Scope], awaitable: Awaitable[Any]) -> Any:
+    with scope():
+        return await awaitable
 
 
 def _wrap_async(
@@ -133,8 +162,10 @@ class role(Scope):
     Work on this edition of the cluster: `with role("site", "draft"): ...`.
 
     An object that was loaded from an edition is saved to that edition, and its
-    relations are read there, whatever the role is by then. Raises `UnknownCluster` or
-    `UnknownRole` at once.
+    relations are read there, whatever the role is by then. Where Django does not tell
+    the router which object it is about (`bulk_update()`, `bulk_create()`, `create()`,
+    `update()` of a queryset), the role at that moment decides. Raises `UnknownCluster`
+    or `UnknownRole` at once.
     """
 
     field = "roles"
@@ -166,14 +197,25 @@ class unguarded(Scope):
     field = "unguarded"
 
     def __init__(self, *aliases: Alias) -> None:
+        for alias in aliases:
+            if alias not in connections:
+                raise ConnectionDoesNotExist(
+                    f"No alias is named {alias!r}. "
+                    f"{did_you_mean(alias, list(connections))}"
+                )
         super().__init__(dict.fromkeys(aliases, True))
 
 
-def _known(clusters: tuple[ClusterName, ...]) -> tuple[ClusterName, ...]:
-    known = [edition.name for edition in get_topology().editions()]
-    for name in clusters:
+def _known(clusters: tuple[ClusterName, ...]) -> list[ClusterName]:
+    """Return the editions of the clusters, of all clusters if none is named."""
+    topology = get_topology()
+    known = [edition.name for edition in topology.editions()]
+    found = []
+    for name in clusters or known:
         if name not in known:
             raise UnknownCluster(
                 f"No cluster is named {name!r}.", hint=did_you_mean(str(name), known)
             )
-    return clusters or (EVERY_CLUSTER,)
+        cluster = topology.clusters.get(name)
+        found += [e.name for e in cluster.all_editions] if cluster else [name]
+    return found

@@ -3,30 +3,38 @@
 import functools
 import re
 
+_FLAGS = re.IGNORECASE | re.DOTALL
 _SKIP = r"(?:\s|\(|/\*.*?\*/|--[^\n]*(?:\n|$))*"
 _NAME = r'(?:"(?:[^"]|"")+"|`[^`]+`|[\w$]+)'
-_TABLE = rf"(?P<table>{_NAME}(?:\s*\.\s*{_NAME})*)"
-_VERB = (
-    r"(?:INSERT(?:\s+(?:LOW_PRIORITY|DELAYED|HIGH_PRIORITY|IGNORE|OR\s+\w+))*\s+INTO"
-    r"|REPLACE(?:\s+(?:LOW_PRIORITY|DELAYED))?\s+INTO"
-    r"|MERGE\s+INTO(?:\s+ONLY)?"
-    r"|UPDATE(?:\s+(?:LOW_PRIORITY|IGNORE|ONLY|OR\s+\w+))*"
-    r"|DELETE(?:\s+(?:LOW_PRIORITY|QUICK|IGNORE))*\s+FROM(?:\s+ONLY)?"
-    r"|TRUNCATE(?:\s+TABLE)?(?:\s+ONLY)?)"
+_QUALIFIED = rf"{_NAME}(?:\s*\.\s*{_NAME})*"
+_LIST = rf"{_QUALIFIED}(?:\s*\*?\s*,\s*(?:ONLY\s+)?{_QUALIFIED})*"
+_PRIORITY = r"(?:\s+(?:LOW_PRIORITY|DELAYED|HIGH_PRIORITY|QUICK|IGNORE|OR\s+\w+|ONLY))*"
+# MySQL leaves out INTO, and names the tables of a joined DELETE before FROM.
+_WRITE = (
+    rf"(?:(?:INSERT|REPLACE|MERGE){_PRIORITY}(?:\s+INTO)?(?:\s+ONLY)?"
+    rf"|UPDATE{_PRIORITY}"
+    rf"|DELETE{_PRIORITY}\s+FROM(?:\s+ONLY)?"
+    rf"|DELETE{_PRIORITY}(?=\s+{_LIST}\s+FROM\b)"
+    r"|TRUNCATE(?:\s+TABLE)?(?:\s+ONLY)?"
+    r"|LOAD\s+(?:DATA|XML)\b.*?\bINTO\s+TABLE)"
+    rf"\s+(?P<tables>{_LIST})"
 )
-_FLAGS = re.IGNORECASE | re.DOTALL
 _FIRST_WORD = re.compile(rf"{_SKIP}(\w+)", _FLAGS)
-_WRITE = re.compile(rf"{_SKIP}{_VERB}\s+{_TABLE}", _FLAGS)
-_COPY_IN = re.compile(rf"{_SKIP}COPY\s+{_TABLE}\s*(?:\([^)]*\)\s*)?FROM\b", _FLAGS)
-_INNER_WRITE = re.compile(rf"\b{_VERB}\s+{_TABLE}", _FLAGS)
-_ONE_TABLE = re.compile(rf",\s*(?:ONLY\s+)?{_TABLE}", _FLAGS)
-_NEXT_TABLES = re.compile(
-    rf"(?:\s*\*?\s*,\s*(?:ONLY\s+)?{_NAME}(?:\s*\.\s*{_NAME})*)+", _FLAGS
+_FIRST_WRITE = re.compile(rf"{_SKIP}{_WRITE}", _FLAGS)
+_INNER_WRITE = re.compile(rf"(?:^|[()])\s*{_WRITE}", _FLAGS)
+_COPY_IN = re.compile(
+    rf"{_SKIP}COPY\s+(?P<tables>{_QUALIFIED})\s*(?:\([^)]*\)\s*)?FROM\b", _FLAGS
 )
-_LITERALS = re.compile(r"'(?:[^']|'')*'", re.DOTALL)
+_EXPLAIN = re.compile(
+    rf"{_SKIP}EXPLAIN\s*(?P<how>\([^)]*\)|(?:\s*\b(?:ANALYZE|VERBOSE)\b)*)", _FLAGS
+)
+_NOT_CODE = re.compile(
+    r"'(?:[^'\\]|''|\\.)*'|/\*.*?\*/|--[^\n]*|(\$\w*\$).*?\1", _FLAGS
+)
+_ONE_OF_LIST = re.compile(rf"(?:ONLY\s+)?({_QUALIFIED})", _FLAGS)
 
 _WRITING_WORDS = frozenset(
-    {"insert", "update", "delete", "merge", "replace", "truncate", "copy", "with"}
+    {"insert", "update", "delete", "merge", "replace", "truncate", "load"}
 )
 _KEPT_LENGTH = 4096
 
@@ -35,9 +43,9 @@ def written_tables(sql: str) -> tuple[str, ...]:
     """
     Return the tables that a statement writes, as it names them; empty if none.
 
-    Sees `INSERT`, `UPDATE`, `DELETE`, `MERGE`, `REPLACE`, `TRUNCATE`, `COPY ... FROM`
-    and those of them inside `WITH` or behind `EXPLAIN ANALYZE`. Does not see a
-    function that writes.
+    Sees `INSERT`, `UPDATE`, `DELETE`, `MERGE`, `REPLACE`, `TRUNCATE`, `LOAD DATA`,
+    `COPY ... FROM`, and those of them inside `WITH` or behind `EXPLAIN ANALYZE`. Does
+    not see a function that writes, nor a second statement behind a semicolon.
     """
     if sql.startswith("SELECT"):
         return ()
@@ -48,36 +56,30 @@ def _parse(sql: str) -> tuple[str, ...]:
     first = _FIRST_WORD.match(sql)
     word = first.group(1).lower() if first else ""
     if word == "explain":
-        analyze = re.search(r"\banalyze\b", sql, re.IGNORECASE)
-        return _inner(sql) if analyze else ()
-    if word not in _WRITING_WORDS:
-        return ()
+        return _explained(sql)
     if word == "with":
         return _inner(sql)
-    if word == "truncate":
-        return _truncated(sql)
-    found = (_COPY_IN if word == "copy" else _WRITE).match(sql)
-    return (found.group("table"),) if found else ()
+    if word == "copy":
+        return _tables(_COPY_IN.match(sql))
+    return _tables(_FIRST_WRITE.match(sql)) if word in _WRITING_WORDS else ()
 
 
-def _truncated(sql: str) -> tuple[str, ...]:
-    found = _WRITE.match(sql)
-    if not found:
+def _explained(sql: str) -> tuple[str, ...]:
+    found = _EXPLAIN.match(sql)
+    if found is None or "analyze" not in found.group("how").lower():
         return ()
-    others = _NEXT_TABLES.match(sql, found.end())
-    more = _ONE_TABLE.finditer(others.group()) if others else ()
-    return (found.group("table"), *(table.group("table") for table in more))
+    return _parse(sql[found.end() :])
 
 
 def _inner(sql: str) -> tuple[str, ...]:
-    """Find writes anywhere, but for `FOR UPDATE` and `ON CONFLICT DO UPDATE SET`."""
-    bare = _LITERALS.sub("''", sql)
-    tables = (
-        found.group("table")
-        for found in _INNER_WRITE.finditer(bare)
-        if not re.search(r"\b(?:FOR|DO|NO\s+KEY)\s+$", bare[: found.start()], re.I)
-    )
+    """Find writes at the beginning of any part of the statement."""
+    code = _NOT_CODE.sub(" ", sql)
+    tables = (table for m in _INNER_WRITE.finditer(code) for table in _tables(m))
     return tuple(dict.fromkeys(tables))
+
+
+def _tables(found: re.Match[str] | None) -> tuple[str, ...]:
+    return tuple(_ONE_OF_LIST.findall(found.group("tables"))) if found else ()
 
 
 _kept = functools.lru_cache(maxsize=1024)(_parse)

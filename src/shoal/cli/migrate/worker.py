@@ -17,6 +17,7 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.migration import Migration
+from django.db.migrations.operations import RunPython, SeparateDatabaseAndState
 from django.db.migrations.state import ProjectState
 
 from shoal.cli.history import Executor, full_order
@@ -98,6 +99,16 @@ class Worker:
         forwards = map(step_at, full_order(self.request.disk))
         known = [step for step in forwards if step in planned]
         return [*known, *sorted(planned - set(known))]
+
+    def runs_code(self, step: Step) -> bool:
+        """Say whether the migration has operations whose reach nobody can tell."""
+        return any(
+            isinstance(operation, RunPython | SeparateDatabaseAndState)
+            or not type(operation).__module__.startswith("django.")
+            for migration, back in self.plan
+            if step_of(migration, back) == step
+            for operation in migration.operations
+        )
 
     def _run(self) -> None:
         error: BaseException | None = None
