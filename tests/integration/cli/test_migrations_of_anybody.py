@@ -153,3 +153,55 @@ def test_a_handler_that_fails_and_one_that_prints(extra: Extra) -> None:
     assert done.data["databases"]["draft"]["applied"] == ["extra.0001_initial"]
     assert "printed on extra" in done.stderr
     assert "Migrating failed on 'draft': ValueError: not here." in done.stderr
+
+
+MODELS = """
+from django.db import migrations, models
+
+def model(name):
+    return migrations.CreateModel(name, [("id", models.BigAutoField(primary_key=True))])
+
+class Migration(migrations.Migration):
+    operations = [model("Left"), model("Right")]
+"""
+WRITES_ON_BOTH = """
+from django.db import migrations, models
+from django.db.models import F
+
+def touch(apps, schema_editor):
+    for name in ("Left", "Right"):
+        apps.get_model("extra", name).objects.update(id=F("id"))
+
+class Migration(migrations.Migration):
+    dependencies = [("extra", "0001_initial")]
+    operations = [
+        migrations.AddField("Left", "size", models.IntegerField(default=0)),
+        migrations.AddField("Right", "size", models.IntegerField(default=0)),
+        migrations.RunPython(touch),
+    ]
+"""
+
+
+def test_code_that_writes_on_two_servers_does_not_wait_for_itself(
+    project: Project, tmp_path: Path
+) -> None:
+    """Each alias holds a lock on its table that the other one's code would wait for."""
+    databases = {alias: project.databases[alias] for alias in ("library", "press")}
+    extra = Extra(project, tmp_path)
+    project.databases = {"default": {}, **databases}
+    claims = {"library": ["extra.Left"], "press": ["extra.Right"]}
+    rest = {"APPS": ["contenttypes", "library", "press"]}
+    project.shoal = {
+        "CLUSTERS": {
+            "library": {**rest, "MODELS": claims["library"]},
+            "press": {"MODELS": claims["press"]},
+        }
+    }
+    extra.write("migrations/0001_initial", MODELS)
+    extra.write("migrations/0002_size", WRITES_ON_BOTH)
+    done = extra.migrate("--json").data["databases"]
+    both = ["extra.0001_initial", "extra.0002_size"]
+    assert {alias: done[alias]["applied"] for alias in claims} == {
+        "library": both,
+        "press": both,
+    }

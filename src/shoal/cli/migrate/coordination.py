@@ -89,20 +89,37 @@ class Coordination:
         """Do all rounds; after a failure or an interruption finish the one at hand."""
         self._watcher = watcher
         with self._none_left_waiting():
-            self._release(self._active)
+            self._do(self._active)
             while self._active:
-                while self._round:
-                    self._next()
                 if self.errors or self.interrupted:
                     self.end()
-                elif self._active:
+                else:
                     step, aliases = next_round(self._waiting, order)
-                    if any(self.workers[alias].runs_code(step) for alias in aliases):
-                        # It may write on every alias: side by side, two of them
-                        # could wait for each other where no server sees it.
-                        aliases = aliases[:1]
                     watcher.began(step, aliases)
-                    self._release(aliases)
+                    self._do_step(step, aliases)
+
+    def _do_step(self, step: Step, aliases: Sequence[Alias]) -> None:
+        """
+        Do one migration on all aliases: side by side, or one after the other.
+
+        Code that may write on every alias runs on one at a time: side by side, two of
+        them could wait for each other's locks where no server sees the circle.
+        """
+        if any(self.workers[alias].runs_code(step) for alias in aliases):
+            for alias in aliases:
+                self._do([alias])
+        else:
+            self._do(aliases)
+
+    def _do(self, aliases: Collection[Alias]) -> None:
+        """Let some go on, until each of them waits again, or ended."""
+        self._round = set(aliases)
+        for alias in aliases:
+            self._waiting.pop(alias, None)
+        for alias in tuple(aliases):
+            self.workers[alias].go()
+        while self._round:
+            self._next()
 
     @contextlib.contextmanager
     def _none_left_waiting(self) -> Iterator[None]:
@@ -113,14 +130,6 @@ class Coordination:
             for alias in self._active:
                 self.workers[alias].go(on=False)
             raise
-
-    def _release(self, aliases: Collection[Alias]) -> None:
-        """Let some go on; the round ends when each of them waits again, or ended."""
-        self._round = set(aliases)
-        for alias in aliases:
-            self._waiting.pop(alias, None)
-        for alias in aliases:
-            self.workers[alias].go()
 
     def _next(self) -> Event:
         event = self._events.get()
