@@ -3,6 +3,7 @@
 from django.apps import AppConfig
 from django.db import connections
 from django.db.backends.signals import connection_created
+from django.db.models.signals import pre_migrate
 
 from shoal.conf import is_configured, read_settings
 
@@ -14,9 +15,11 @@ class ShoalConfig(AppConfig):
 
     def ready(self) -> None:
         from shoal import checks, server_checks  # noqa: F401  They need the apps.
+        from shoal.routing.content_types import place_renames
         from shoal.routing.guard import watch
 
         connection_created.connect(watch, dispatch_uid="shoal.guard")
+        pre_migrate.connect(place_renames, dispatch_uid="shoal.content_types")
         prepare_test_databases()
 
 

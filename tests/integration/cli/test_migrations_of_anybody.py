@@ -1,5 +1,7 @@
 """What other people's migrations and signal handlers do to `shoal migrate`."""
 
+import contextlib
+import sqlite3
 import textwrap
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 
 from tests.integration.cli.conftest import Done, Project
 
+EXTRA = {"TEST_APPS": "extra"}
 INITIAL = """
 from django.db import migrations, models
 
@@ -205,3 +208,43 @@ def test_code_that_writes_on_two_servers_does_not_wait_for_itself(
         "library": both,
         "press": both,
     }
+
+
+MODEL = """
+from django.db import models
+
+class {name}(models.Model):
+    pass
+"""
+RENAMED = """
+from django.db import migrations
+
+class Migration(migrations.Migration):
+    dependencies = [("extra", "0001_initial")]
+    operations = [migrations.RenameModel("Thing", "Item")]
+"""
+
+
+@pytest.mark.parametrize("command", ["shoal migrate", "migrate --database"])
+def test_a_renamed_model_keeps_its_content_type_on_another_server(
+    extra: Extra, command: str
+) -> None:
+    clusters = extra.project.shoal["CLUSTERS"]
+    clusters["extra"] = {"APPS": ["extra"]}
+    clusters["draft"] = {"APPS": ["contenttypes", "library", "press"]}
+    extra.write("models", MODEL.format(name="Thing"))
+    extra.migrate()
+    extra.project.shoal_command("migrate", PYTHONPATH=str(extra.directory), **EXTRA)
+    extra.write("models", MODEL.format(name="Item"))
+    extra.write("migrations/0002_rename", RENAMED)
+    if command == "shoal migrate":
+        extra.migrate()
+    else:
+        for alias in ("extra", "draft"):
+            argv = ("migrate", "--database", alias)
+            extra.project.manage(*argv, PYTHONPATH=str(extra.directory), **EXTRA)
+    with contextlib.closing(sqlite3.connect(extra.directory / "draft.sqlite3")) as file:
+        found = file.execute(
+            "SELECT model FROM django_content_type WHERE app_label = 'extra'"
+        ).fetchall()
+    assert found == [("item",)]
