@@ -129,7 +129,8 @@ def _missing_table(error: Exception) -> str | None:
     cause = error.__cause__
     code = getattr(cause, "sqlstate", None) or (error.args or (None,))[0]
     if code in (_UNDEFINED_TABLE, _NO_SUCH_TABLE):
-        return str(error)
+        # What follows is an excerpt of the statement.
+        return str(error).partition("\n")[0]
     return code if str(code).startswith("no such table: ") else None
 
 
