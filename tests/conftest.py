@@ -1,9 +1,15 @@
 """Starts the servers of tests/settings.py for the first test that needs a database."""
 
+import signal
+
 import pytest
 from django.conf import settings
 
 from shoal.lab import Lab, Postgres, lab_fixture
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts a background job so, and what tests start would be deaf as well.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 servers = lab_fixture(
     Postgres("catalog", replicas=("catalog_r1", "catalog_r2")),
