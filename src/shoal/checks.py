@@ -24,7 +24,7 @@ from shoal.errors import SettingsError, did_you_mean
 from shoal.placement import get_placement
 from shoal.placement.models import has_constraint
 from shoal.routing import Middleware, Router
-from shoal.routing.middleware import load_hook
+from shoal.routing.request_roles import load_hook
 from shoal.topology import get_topology
 
 Messages = Iterator[CheckMessage]

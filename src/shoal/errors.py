@@ -9,6 +9,8 @@ Every exception that Shoal raises. Takes a fact and a way out, gives one message
     ├── WriteRefused            a write was stopped before it was sent
     │   ├── WrongCluster        the model lives elsewhere         (ProgrammingError)
     │   └── ReplicaWrite        the alias is a replica            (ProgrammingError)
+    ├── PrimaryUnavailable      a write finds its primary gone    (OperationalError)
+    ├── BadToken                a token is forged or broken       (ValueError)
     ├── CrossClusterQuery       a query joins two clusters        (ProgrammingError,
     │                                                              OperationalError)
     ├── MigrateError            a cluster could not be migrated
@@ -63,6 +65,14 @@ class WrongCluster(WriteRefused):
 
 class ReplicaWrite(WriteRefused):
     """A write was meant for an alias that is a replica."""
+
+
+class PrimaryUnavailable(ShoalError, OperationalError):
+    """A write was meant for a primary that cannot be reached, or takes no writes."""
+
+
+class BadToken(ShoalError, ValueError):
+    """A token was forged, cut off, or is of another project."""
 
 
 class CrossClusterQuery(ShoalError, ProgrammingError, OperationalError):

@@ -37,7 +37,16 @@ def aliases(request: HttpRequest) -> HttpResponse:
     return JsonResponse([Product.objects.all().db for _ in range(5)], safe=False)
 
 
+def products(request: HttpRequest) -> HttpResponse:
+    if request.method == "POST":
+        Product.objects.create(name=request.POST["name"])
+        return HttpResponse()
+    names = sorted(Product.objects.values_list("name", flat=True))
+    return JsonResponse(names, safe=False)
+
+
 urlpatterns = [
+    path("products/", products),
     path("titles/", titles),
     path("async-titles/", async_titles),
     path("streamed-titles/", streamed_titles),

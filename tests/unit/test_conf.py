@@ -75,7 +75,8 @@ def test_an_empty_setting_has_no_clusters() -> None:
         (
             {"CLUSTER": {}},
             "shoal.E001: SHOAL has the unknown key 'CLUSTER'. "
-            "Did you mean 'CLUSTERS'? Known: 'CLUSTERS', 'CONTROL'.",
+            "Did you mean 'CLUSTERS'? Known: 'CLUSTERS', 'CONTROL', "
+            "'TOKEN_COOKIE'.",
         ),
         (
             ["main"],

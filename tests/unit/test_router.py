@@ -18,8 +18,8 @@ from tests.project.feedback.models import Review, Vote
 from tests.project.pages.models import Page, Topic
 
 from shoal.errors import UnknownCluster, UnknownRole
-from shoal.routing import Router, pinned, role, stale, unguarded, unit_of_work
-from shoal.routing.context import current, remember_write
+from shoal.routing import Router, pinned, role, stale, unguarded, unit_of_work, writes
+from shoal.routing.context import current, current_unit
 from shoal.routing.members import pick_replica
 from shoal.topology import Replica
 
@@ -69,7 +69,7 @@ def test_writes_go_to_the_primary_and_reads_follow_them() -> None:
         assert router.db_for_read(Product) in REPLICAS
         assert router.db_for_write(Product) == "catalog"
         assert router.db_for_read(Product) in REPLICAS, "asking is not writing"
-        remember_write("catalog")
+        writes.committed(current_unit(), "catalog")
         assert router.db_for_read(Product) == "catalog"
         with stale("catalog"):
             assert router.db_for_read(Product) in REPLICAS
@@ -162,7 +162,7 @@ def test_scopes_decorate_whatever_is_awaited(view: Any) -> None:
 
 def test_what_a_child_task_has_written_binds_its_unit_of_work() -> None:
     async def write() -> None:
-        remember_write("catalog")
+        writes.committed(current_unit(), "catalog")
 
     async def unit() -> str | None:
         with unit_of_work():
@@ -219,7 +219,7 @@ def test_consistency(consistency: str, before: set[str], after: set[str]) -> Non
     }
     with override_settings(SHOAL={"CLUSTERS": {"catalog": entry}}), unit_of_work():
         assert router.db_for_read(Product) in before
-        remember_write("catalog")
+        writes.committed(current_unit(), "catalog")
         assert router.db_for_read(Product) in after
 
 

@@ -4,6 +4,7 @@ Takes `settings.SHOAL` and `settings.DATABASES`, gives a `Conf` and its problems
 What is wrong is collected, so that one error names everything.
 """
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, get_args
@@ -12,7 +13,7 @@ from shoal.conf.values import ClusterConf, Conf, Problem, ReplicaConf
 from shoal.errors import did_you_mean
 from shoal.types import Alias, ClusterName, Consistency, Role
 
-KEYS = ("CLUSTERS", "CONTROL")
+KEYS = ("CLUSTERS", "CONTROL", "TOKEN_COOKIE")
 CLUSTER_KEYS = (
     "APPS",
     "CONSISTENCY",
@@ -23,6 +24,7 @@ CLUSTER_KEYS = (
     "ROLES",
 )
 SHARDED_KEYS = ("SHARDS", "IDS", "KEYS")
+_COOKIE_NAME = re.compile(r"[\w-]+", re.ASCII)
 DUMMY_ENGINE = "django.db.backends.dummy"
 
 
@@ -62,10 +64,24 @@ class _Parser:
         control = top.get("CONTROL")
         if control is not None and not self.alias(control, 'SHOAL["CONTROL"]'):
             control = None
-        conf = Conf(clusters=MappingProxyType(clusters), control=control)
+        conf = Conf(
+            clusters=MappingProxyType(clusters),
+            control=control,
+            token_cookie=self.token_cookie(top.get("TOKEN_COOKIE", "shoal_token")),
+        )
         self.claims(conf)
         self.members(conf)
         return conf
+
+    def token_cookie(self, name: object) -> str:
+        if isinstance(name, str) and _COOKIE_NAME.fullmatch(name):
+            return name
+        self.wrong(
+            "E001",
+            f'SHOAL["TOKEN_COOKIE"] is {name!r}, which cannot be the name of a cookie.',
+            'Use letters, digits, "-" and "_" only.',
+        )
+        return "shoal_token"
 
     def mapping(
         self, value: object, where: str, known: tuple[str, ...] | None

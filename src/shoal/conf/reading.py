@@ -6,6 +6,7 @@ The only module that reads settings.
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from django.conf import settings
@@ -13,7 +14,7 @@ from django.core.signals import setting_changed
 from django.dispatch import receiver
 
 from shoal.conf.parser import parse
-from shoal.conf.values import Conf, Problem
+from shoal.conf.values import Conf, CookieConf, Problem
 from shoal.errors import SettingsError
 
 T = TypeVar("T")
@@ -32,9 +33,24 @@ def on_settings_change(forget: Callable[[], None]) -> None:
     _forget.append(forget)
 
 
+_COOKIE = {
+    "domain": "SESSION_COOKIE_DOMAIN",
+    "path": "SESSION_COOKIE_PATH",
+    "samesite": "SESSION_COOKIE_SAMESITE",
+    "secure": "SESSION_COOKIE_SECURE",
+}
+_KNOWN = {
+    "DATABASES",
+    "DATABASE_ROUTERS",
+    "INSTALLED_APPS",
+    "SHOAL",
+    *_COOKIE.values(),
+}
+
+
 @receiver(setting_changed)
 def _settings_changed(*, setting: str, **kwargs: Any) -> None:
-    if setting in {"SHOAL", "DATABASES", "DATABASE_ROUTERS", "INSTALLED_APPS"}:
+    if setting in _KNOWN:
         for forget in _forget:
             forget()
 
@@ -42,7 +58,9 @@ def _settings_changed(*, setting: str, **kwargs: Any) -> None:
 @until_settings_change
 def read_settings() -> tuple[Conf, tuple[Problem, ...]]:
     """Return the conf as far as it can be read, with all that is wrong in it."""
-    return parse(getattr(settings, "SHOAL", {}), settings.DATABASES)
+    conf, problems = parse(getattr(settings, "SHOAL", {}), settings.DATABASES)
+    cookie = CookieConf(**{k: getattr(settings, name) for k, name in _COOKIE.items()})
+    return replace(conf, cookie=cookie), problems
 
 
 @until_settings_change

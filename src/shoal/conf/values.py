@@ -29,9 +29,22 @@ class ClusterConf:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CookieConf:
+    """Where a browser sends the token: wherever it sends Django's session."""
+
+    domain: str | None = None
+    path: str = "/"
+    secure: bool = False
+    samesite: Any = "Lax"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Conf:
     clusters: Mapping[ClusterName, ClusterConf] = field(default_factory=dict)
     control: Alias | None = None
+    token_cookie: str = "shoal_token"
+    """The name of the cookie that carries a visitor's token."""
+    cookie: CookieConf = field(default_factory=CookieConf)
 
 
 @dataclass(frozen=True, kw_only=True)

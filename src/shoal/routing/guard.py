@@ -9,16 +9,21 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from django.db import OperationalError, ProgrammingError
+from django.db import InterfaceError, OperationalError, ProgrammingError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from shoal.conf import until_settings_change
 from shoal.errors import CrossClusterQuery, ReplicaWrite, SettingsError, WrongCluster
 from shoal.placement import get_placement, models_of_table
 from shoal.placement.models import bare_table_name
-from shoal.routing.context import current, remember_write
-from shoal.routing.statements import written_tables
-from shoal.topology import get_topology
+from shoal.routing import writes
+from shoal.routing.context import current
+from shoal.routing.losses import lost
+from shoal.routing.members import unavailable
+from shoal.routing.observers import observer
+from shoal.routing.statements import may_write, written_tables
+from shoal.topology import Cluster, get_topology
+from shoal.topology.probe.asking import is_apart
 from shoal.types import Alias, ClusterName
 
 _UNDEFINED_TABLE = "42P01"
@@ -32,7 +37,7 @@ Execute = Callable[[Any, Any, bool, dict[str, Any]], Any]
 
 def watch(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
     """Put the guard on a new connection. Receives `connection_created`."""
-    if guard in connection.execute_wrappers:
+    if guard in connection.execute_wrappers or is_apart(connection):
         return
     try:
         if not get_topology().clusters:
@@ -49,17 +54,45 @@ def guard(
     execute: Execute, sql: Any, params: Any, many: bool, context: dict[str, Any]
 ) -> Any:
     """Run the statement unless it writes where it must not."""
-    tables = written_tables(_text(sql, context))
-    alias = context["connection"].alias
-    edition = _check(alias, tables) if tables else None
+    connection = context["connection"]
+    text = _text(sql, context)
+    tables = written_tables(text)
+    if tables:
+        _check(connection.alias, tables)
+    edition = _primary_of(connection.alias)
     try:
         result = execute(sql, params, many, context)
-    except (ProgrammingError, OperationalError) as error:
-        _explain(error, alias)
+    except (ProgrammingError, OperationalError, InterfaceError) as error:
+        if lost(error):
+            _lose(error, connection, edition, tables)
+        else:
+            _explain(error, connection.alias)
         raise
-    if edition is not None:
-        remember_write(edition)
+    if edition is not None and may_write(text):
+        writes.happened(connection, edition)
     return result
+
+
+def _primary_of(alias: Alias) -> Cluster | None:
+    """Return the edition whose primary this is, if it has replicas that may lag."""
+    member = get_topology().by_alias.get(alias)
+    if member is None or alias != member[1].primary or not member[1].replicas:
+        return None
+    return member[1]
+
+
+def _lose(
+    error: Exception,
+    connection: Any,
+    edition: Cluster | None,
+    tables: tuple[str, ...],
+) -> None:
+    """Note that a server is gone, and what may have been written all the same."""
+    observer(current()).suspect(connection.alias, str(error).partition("\n")[0])
+    if edition is not None and tables:
+        if not connection.in_atomic_block:
+            writes.happened(connection, edition)
+        raise unavailable(edition, str(error).partition("\n")[0]) from error
 
 
 def _text(sql: Any, context: dict[str, Any]) -> str:
@@ -71,8 +104,8 @@ def _text(sql: Any, context: dict[str, Any]) -> str:
     return str(sql.as_string(context["connection"].connection))
 
 
-def _check(alias: Alias, tables: tuple[str, ...]) -> ClusterName | None:
-    """Return the edition that is written to, or raise `WriteRefused`."""
+def _check(alias: Alias, tables: tuple[str, ...]) -> None:
+    """Raise `WriteRefused` if these tables must not be written here."""
     topology = get_topology()
     primary = topology.primary_of_replica(alias)
     if primary is not None:
@@ -84,7 +117,6 @@ def _check(alias: Alias, tables: tuple[str, ...]) -> ClusterName | None:
     member = topology.by_alias.get(alias)
     for table in tables:
         _refuse_stranger(alias, member[0].name if member else None, table)
-    return member[1].name if member else None
 
 
 def _refuse_stranger(alias: Alias, cluster: ClusterName | None, table: str) -> None:

@@ -1,21 +1,22 @@
-"""Takes a request, makes it one unit of work in the roles that it asks for."""
+"""
+Takes a request, makes it one unit of work, in the roles and behind the token it asks
+for; gives the response the token of what was written.
+"""
 
-import contextlib
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, TypeAlias
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
-from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import request_finished, request_started
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase, StreamingHttpResponse
-from django.utils.module_loading import import_string
 
-from shoal.errors import SettingsError
-from shoal.routing.context import Context, current, set_current, unit_of_work
+from shoal.routing import carrying, retrying
+from shoal.routing.context import Context, current, set_current
+from shoal.routing.request_roles import aroles_of, roles_of
+from shoal.routing.requests import begin_request, end_request, unit_of
 from shoal.routing.scopes import roles
-from shoal.topology import Cluster, cluster_named, get_topology
-from shoal.types import ClusterName, Role
 
 Response: TypeAlias = HttpResponseBase
 GetResponse: TypeAlias = Callable[[HttpRequest], Response | Awaitable[Response]]
@@ -23,7 +24,12 @@ GetResponse: TypeAlias = Callable[[HttpRequest], Response | Awaitable[Response]]
 
 class Middleware:
     """
-    Put `"shoal.routing.Middleware"` into `MIDDLEWARE`.
+    Put `"shoal.routing.Middleware"` into `MIDDLEWARE`, anywhere.
+
+    Each request is a unit of work: one replica serves its reads, and after a write the
+    visitor carries a token (a cookie, or a header for clients of an API) so that the
+    next request reads from who has that write. A GET or HEAD that fails because a
+    replica died under it is answered once more.
 
     A cluster with `REQUEST_ROLE` asks that function (sync or async) for the role of
     each request; `None` stands for the cluster's own edition. Where the function
@@ -38,82 +44,40 @@ class Middleware:
         self.is_async = iscoroutinefunction(get_response)
         if self.is_async:
             markcoroutinefunction(self)
+        # What other middleware reads and writes around this one belongs to the
+        # request as well: the session, above all.
+        request_started.connect(begin_request, dispatch_uid="shoal.begin_request")
+        request_finished.connect(end_request, dispatch_uid="shoal.end_request")
 
     def __call__(self, request: HttpRequest) -> Response | Awaitable[Response]:
         if self.is_async:
             return self.__acall__(request)
-        with _nothing_left_behind(), unit_of_work(), roles(roles_of(request)):
-            return _keep_context(self.get_response(request))
+        with unit_of(request) as unit:
+            carrying.receive(request, unit)
+            with roles(roles_of(request)):
+                response = self.get_response(request)
+                if retrying.is_wanted(request):
+                    retrying.prepare(request, unit)
+                    response = self.get_response(request)
+                carrying.send(request, response, unit)
+                return _keep_context(response)
 
     async def __acall__(self, request: HttpRequest) -> Response:
-        with _nothing_left_behind(), unit_of_work(), roles(await aroles_of(request)):
-            return _keep_context(await self.get_response(request))
+        with unit_of(request) as unit:
+            await sync_to_async(carrying.receive)(request, unit)
+            with roles(await aroles_of(request)):
+                response = await self.get_response(request)
+                if retrying.is_wanted(request):
+                    retrying.prepare(request, unit)
+                    response = await self.get_response(request)
+                await sync_to_async(carrying.send)(request, response, unit)
+                return _keep_context(response)
 
-
-@contextlib.contextmanager
-def _nothing_left_behind() -> Iterator[None]:
-    """End every scope that a view has entered and not left, for the thread goes on."""
-    before = current()
-    try:
-        yield
-    finally:
-        set_current(before)
-
-
-def roles_of(request: HttpRequest) -> dict[ClusterName, Role]:
-    """Ask every cluster's `REQUEST_ROLE` for the role of this request."""
-    found = {}
-    for cluster, hook in _hooks():
-        if iscoroutinefunction(hook):
-            raise SettingsError(
-                f"REQUEST_ROLE of cluster {cluster.name!r} is an async function, but "
-                "this request is served synchronously.",
-                hint="Give a plain function, or serve the site through ASGI with "
-                "async middleware only.",
-            )
-        found[cluster.name] = hook(request)
-    return _given(found)
-
-
-async def aroles_of(request: HttpRequest) -> dict[ClusterName, Role]:
-    """Ask as `roles_of`; a sync function runs in Django's thread for such code."""
-    found = {}
-    for cluster, hook in _hooks():
-        if iscoroutinefunction(hook):
-            found[cluster.name] = await hook(request)
-        else:
-            found[cluster.name] = await sync_to_async(hook)(request)
-    return _given(found)
-
-
-def _given(found: dict[ClusterName, Role | None]) -> dict[ClusterName, Role]:
-    """Let `None` stand for the cluster's own edition, whatever the caller's role is."""
-    own = {name: cluster_named(name).role for name in found}
-    roles = {
-        name: role if role is not None else own[name] for name, role in found.items()
-    }
-    return {name: role for name, role in roles.items() if role is not None}
-
-
-def _hooks() -> Iterator[tuple[Cluster, Callable[[HttpRequest], Any]]]:
-    for cluster in get_topology().clusters.values():
-        if cluster.request_role is not None:
-            yield cluster, load_hook(cluster)
-
-
-def load_hook(cluster: Cluster) -> Callable[[HttpRequest], Any]:
-    """Import a cluster's `REQUEST_ROLE`, or raise `SettingsError`."""
-    hook = cluster.request_role
-    if isinstance(hook, str):
-        try:
-            hook = import_string(hook)
-        except (ImportError, ImproperlyConfigured) as error:
-            raise SettingsError(
-                f"REQUEST_ROLE of cluster {cluster.name!r} is {hook!r}, which cannot "
-                f"be imported: {error}.",
-                hint="Give the dotted path of a function request -> role.",
-            ) from error
-    return hook  # type: ignore[no-any-return]
+    def process_exception(
+        self, request: HttpRequest, error: Exception
+    ) -> Response | None:
+        """Let a safe request be answered once more if a replica died under it."""
+        return retrying.consider(request, error)
 
 
 def _keep_context(response: Response) -> Response:

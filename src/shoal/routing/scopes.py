@@ -1,5 +1,5 @@
 """
-`pinned`, `stale`, `role`, `unguarded`: say for a block how its queries are routed.
+`pinned`, `stale`, `fresh`, `role`, `unguarded`: say how a block's queries are routed.
 
 Each is a context manager and a decorator, for sync and async code alike. They nest,
 and each puts back what it changed, whatever is raised. A queryset is routed when it is
@@ -14,12 +14,13 @@ from dataclasses import replace
 from types import MappingProxyType, TracebackType
 from typing import Any, Self, TypeVar, cast
 
-from asgiref.sync import iscoroutinefunction
+from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.db import connections
 from django.utils.connection import ConnectionDoesNotExist
 
 from shoal.errors import UnknownCluster, did_you_mean
 from shoal.routing.context import current, set_current
+from shoal.routing.tokens import catch_up
 from shoal.topology import cluster_named, get_topology
 from shoal.types import Alias, ClusterName, Role
 
@@ -116,7 +117,7 @@ def _wrap_sync(
 
 
 async def _await_in(scope: Callable[[], Scope], awaitable: Awaitable[Any]) -> Any:
-    with scope():
+    async with scope():
         return await awaitable
 
 
@@ -125,7 +126,7 @@ def _wrap_async(
 ) -> Callable[..., Any]:
     @functools.wraps(function)
     async def wrapped(*args: Any, **kwargs: Any) -> Any:
-        with scope():
+        async with scope():
             return await function(*args, **kwargs)
 
     return wrapped
@@ -155,6 +156,36 @@ class stale(Scope):
 
     def __init__(self, *clusters: ClusterName) -> None:
         super().__init__(dict.fromkeys(_known(clusters), False))
+
+
+class fresh(Scope):
+    """
+    Let replicas serve reads again as soon as they show what this unit has written.
+
+    Waits up to `wait` seconds for one of each cluster, and then reads from the
+    primary. Inside it `pinned()` and `stale()` of an outer block do not count.
+    """
+
+    field = "pins"
+
+    def __init__(self, *clusters: ClusterName, wait: float = 0.0) -> None:
+        if not wait >= 0:
+            raise ValueError(f"fresh(wait={wait!r}): it is a number of seconds.")
+        super().__init__(dict.fromkeys(_known(clusters)))
+        self._wait = wait
+
+    def _again(self) -> Self:
+        again = super()._again()
+        again._wait = self._wait
+        return again
+
+    def __enter__(self) -> Self:
+        catch_up(self._changes, within=self._wait)
+        return super().__enter__()
+
+    async def __aenter__(self) -> Self:
+        await sync_to_async(catch_up)(self._changes, within=self._wait)
+        return super().__enter__()
 
 
 class role(Scope):

@@ -1,7 +1,9 @@
-"""Takes SQL, gives the tables that it writes. Pure; reads the statement's head only."""
+"""Takes SQL, gives the tables that it writes, and whether it may write at all. Pure."""
 
 import functools
 import re
+
+from shoal.routing.functions import HARMLESS
 
 _FLAGS = re.IGNORECASE | re.DOTALL
 _SKIP = r"(?:\s|\(|/\*.*?\*/|--[^\n]*(?:\n|$))*"
@@ -33,6 +35,16 @@ _NOT_CODE = re.compile(
 )
 _ONE_OF_LIST = re.compile(rf"(?:ONLY\s+)?({_QUALIFIED})", _FLAGS)
 
+_READING_WORDS = frozenset(
+    {"begin", "close", "commit", "deallocate", "declare", "desc", "describe"}
+    | {"discard", "end", "explain", "fetch", "lock", "move", "prepare", "release"}
+    | {"reset", "rollback", "savepoint", "select", "set", "show", "start", "table"}
+    | {"use", "values", "with"}
+)
+"""With which a statement begins that writes nothing, unless a function in it does."""
+_CALL = re.compile(rf"({_QUALIFIED})\s*\(", _FLAGS)
+_LATER = re.compile(r";\s*\S|\bINTO\b", re.IGNORECASE)
+
 _WRITING_WORDS = frozenset(
     {"insert", "update", "delete", "merge", "replace", "truncate", "load"}
 )
@@ -50,6 +62,29 @@ def written_tables(sql: str) -> tuple[str, ...]:
     if sql.startswith("SELECT"):
         return ()
     return _kept(sql) if len(sql) <= _KEPT_LENGTH else _parse(sql)
+
+
+def may_write(sql: str) -> bool:
+    """
+    Say whether a statement may change what others read.
+
+    Any statement but a query does, and so does a query that calls a function which is
+    not known to be harmless: a function of the project may write whatever it likes.
+    """
+    return _kept_may(sql) if len(sql) <= _KEPT_LENGTH else _may(sql)
+
+
+def _may(sql: str) -> bool:
+    first = _FIRST_WORD.match(sql)
+    if first is None or first.group(1).lower() not in _READING_WORDS:
+        return True
+    if written_tables(sql):
+        return True
+    code = _NOT_CODE.sub(" ", sql)
+    if _LATER.search(code):
+        return True
+    calls = (name.lower().removeprefix("pg_catalog.") for name in _CALL.findall(code))
+    return any(name not in HARMLESS for name in calls)
 
 
 def _parse(sql: str) -> tuple[str, ...]:
@@ -83,3 +118,4 @@ def _tables(found: re.Match[str] | None) -> tuple[str, ...]:
 
 
 _kept = functools.lru_cache(maxsize=1024)(_parse)
+_kept_may = functools.lru_cache(maxsize=1024)(_may)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 from django import test
 
 from shoal.routing import unit_of_work
+from shoal.routing.health import stop_watching
 from shoal.testing.asserts import assertQueriesOn
 from shoal.testing.databases import every_database
 from shoal.testing.mirrors import mirrored
@@ -39,8 +40,12 @@ class _OnEveryCluster(_Base):
 
     def run(self, result: Any = None) -> Any:
         """Run each test as a unit of work of its own."""
-        with unit_of_work():
-            return super().run(result)
+        try:
+            with unit_of_work():
+                return super().run(result)
+        finally:
+            # Its connections would keep the test databases from being dropped.
+            stop_watching()
 
     @overload
     def assertQueriesOn(self, alias: Alias, n: int) -> AbstractContextManager[None]: ...

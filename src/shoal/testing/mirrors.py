@@ -8,10 +8,13 @@ writes on it are refused and its queries are counted as everywhere.
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from django.db import connections
 
+from shoal.routing.context import current, set_current
+from shoal.testing.observer import MirrorObserver
 from shoal.topology import get_topology
 from shoal.types import Alias
 
@@ -53,6 +56,8 @@ def mirrored() -> Iterator[None]:
 
     The test cases and the pytest plugin do this; use it where neither runs.
     """
+    before = current().observer
+    set_current(replace(current(), observer=before or MirrorObserver()))
     own: dict[Alias, Any] = {}
     for edition in get_topology().editions():
         for replica in edition.replicas:
@@ -64,5 +69,6 @@ def mirrored() -> Iterator[None]:
     try:
         yield
     finally:
+        set_current(replace(current(), observer=before))
         for alias, connection in own.items():
             connections[alias] = connection

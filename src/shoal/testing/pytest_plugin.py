@@ -74,7 +74,11 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
         yield
     finally:
         if _STACK in item.stash:
+            from shoal.routing.health import stop_watching
+
             item.stash[_STACK].close()
+            # Its connections would keep the test databases from being dropped.
+            stop_watching()
 
 
 def _is_used() -> bool:

@@ -7,5 +7,13 @@ from shoal.topology.clusters import (
     cluster_named,
     get_topology,
 )
+from shoal.topology.positions import Position
 
-__all__ = ["Cluster", "Replica", "Topology", "cluster_named", "get_topology"]
+__all__ = [
+    "Cluster",
+    "Position",
+    "Replica",
+    "Topology",
+    "cluster_named",
+    "get_topology",
+]

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from shoal.topology.asking import row
+
 _POSTGRESQL = """
 SELECT coalesce(
     nullif(current_setting('cluster_name'), ''),
@@ -22,6 +24,4 @@ def server_name(connection: Any) -> str:
     if connection.vendor == "sqlite":
         return str(connection.settings_dict["NAME"])
     sql = _POSTGRESQL if connection.vendor == "postgresql" else _MYSQL
-    with connection.cursor() as cursor:
-        cursor.execute(sql)
-        return str(cursor.fetchone()[0])
+    return str(row(connection, sql)[0])

@@ -106,7 +106,13 @@ def open_apart(alias: Alias) -> BaseDatabaseWrapper:
     connection: BaseDatabaseWrapper = backend.DatabaseWrapper(
         {**settings, "OPTIONS": options, "CONN_MAX_AGE": 0}, alias
     )
+    connection._shoal_apart = True  # type: ignore[attr-defined]
     return connection
+
+
+def is_apart(connection: Any) -> bool:
+    """Say whether this connection is one of `open_apart`, and not the project's."""
+    return getattr(connection, "_shoal_apart", False)
 
 
 def close(connection: BaseDatabaseWrapper) -> None:

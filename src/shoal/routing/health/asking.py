@@ -1,0 +1,72 @@
+"""Takes an alias, asks its server again and again on one connection of its own."""
+
+import os
+import socket
+import time
+from contextlib import suppress
+from typing import Any
+
+from shoal.routing.health.values import Look
+from shoal.topology.positions import look
+from shoal.topology.probe.asking import as_line, close, open_apart
+from shoal.types import Alias
+
+CONNECT_WITHIN = 2
+"""Seconds. The shortest that libpq knows.
+https://www.postgresql.org/docs/current/libpq-connect.html"""
+ANSWER_WITHIN = 5
+"""Seconds after which a connection is given up."""
+_LIMITS = {
+    "postgresql": {
+        "connect_timeout": CONNECT_WITHIN,
+        "tcp_user_timeout": ANSWER_WITHIN * 1000,
+    },
+    "mysql": {
+        "connect_timeout": CONNECT_WITHIN,
+        "read_timeout": ANSWER_WITHIN,
+        "write_timeout": ANSWER_WITHIN,
+    },
+}
+
+
+class Asker:
+    """
+    One server, asked from one thread.
+
+    `give_up` is for the other threads: it ends an answer that does not come.
+    """
+
+    def __init__(self, alias: Alias) -> None:
+        self._connection: Any = open_apart(alias)
+        limits = _LIMITS.get(self._connection.vendor, {})
+        self._connection.settings_dict["OPTIONS"].update(limits)
+
+    def ask(self) -> Look:
+        """Ask once; raise what the driver raises, and connect anew the next time."""
+        asked_at = time.monotonic()
+        try:
+            position, is_replica, age = look(self._connection)
+        except BaseException:
+            self.close()
+            raise
+        return Look(
+            asked_at=asked_at,
+            answered_at=time.monotonic(),
+            position=position,
+            is_replica=is_replica,
+            age=age,
+        )
+
+    def close(self) -> None:
+        close(self._connection)
+
+    def line(self, error: BaseException) -> str:
+        """Return what an error says in one line, without the password."""
+        return as_line(error, self._connection.settings_dict)
+
+    def give_up(self) -> None:
+        """Shut the socket, so that whoever waits at it gets an error."""
+        raw = self._connection.connection
+        # mysqlclient gives no descriptor, and keeps to `read_timeout` instead.
+        with suppress(Exception), socket.socket(fileno=os.dup(raw.fileno())) as copy:
+            copy.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,374 @@
+"""
+Keeps looking at the servers of clusters that have replicas, in threads of its own.
+
+A look costs one round trip. Nobody who routes a read waits for one: what was last seen
+of a replica's position is less than what it has by now.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Container, Iterable, Mapping
+from typing import Any
+
+from shoal.routing.health import judging
+from shoal.routing.health.asking import ANSWER_WITHIN, Asker
+from shoal.routing.health.lag import PrimaryLog
+from shoal.routing.health.values import Health, Look
+from shoal.topology import Cluster
+from shoal.topology.positions import Position, look
+from shoal.types import Alias
+
+EVERY = 0.25
+"""Seconds between two looks at a server."""
+EVERY_WHEN_EXPECTED = 0.05
+"""Seconds between two looks at a replica that has yet to reach a position."""
+EXPECTED_FOR = 2.0
+"""Seconds for which a position is expected so eagerly."""
+SILENT_AFTER = 0.8
+"""Seconds without an answer after which a server is left out."""
+RETRY_AT_MOST = 5.0
+"""Seconds between two looks at a server that stays down."""
+RETRY_PRIMARY_AT_MOST = 1.0
+"""The same for a primary, which writes wait for."""
+PARKED_AFTER = 60.0
+"""Seconds after the last read of a cluster until its servers are left in peace."""
+JUST_NOW = 0.02
+"""Seconds for which nobody asks again what was asked."""
+
+
+class Watch:
+    """
+    The health of every server of these clusters, as this process sees it.
+
+    Starts nothing before the first `wake()`. Reading `health` and `serving` takes
+    no lock and no I/O. All other methods may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        editions: Iterable[Cluster],
+        *,
+        asker: Callable[[Alias], Asker] = Asker,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.editions = {e.name: e for e in editions if e.replicas}
+        self.health: Mapping[Alias, Health] = {
+            alias: Health(alias=alias, since=time.time())
+            for edition in self.editions.values()
+            for alias in edition.aliases
+        }
+        self._max_lag = {
+            alias: edition.max_lag
+            for edition in self.editions.values()
+            for alias in edition.aliases
+        }
+        self.serving: Container[Alias] = frozenset(self.health)
+        """All but the replicas that serve nobody right now."""
+        self._asker, self._clock = asker, clock
+        self._changed = threading.Condition()
+        self._logs = {name: PrimaryLog() for name in self.editions}
+        self._expected: dict[str, tuple[float, Position]] = {}
+        self._followers: list[_Follower] = []
+        self._awake = threading.Event()
+        self._wanted = True
+        self._stopped = False
+
+    def __repr__(self) -> str:
+        states = (f"{h.alias} {h.state}" for h in self.health.values())
+        return f"<Watch: {', '.join(states)}>"
+
+    # What routing asks.
+
+    def wake(self) -> None:
+        """Look at the servers from now on, until nobody has asked for a while."""
+        self._wanted = True
+        if not self._awake.is_set():
+            self._start()
+
+    def is_usable(self, alias: Alias) -> bool:
+        """Say whether a replica may serve reads, as far as its health goes."""
+        return alias in self.serving
+
+    def has_reached(self, alias: Alias, position: Position) -> bool:
+        """Say whether a replica is known to show this position."""
+        if (moment := position.moment) is not None:
+            return time.time() - moment > self._max_lag[alias]
+        seen = self.health[alias].position
+        return seen is not None and seen.reaches(position)
+
+    def primary_since(self, edition: Cluster, moment: float) -> Position | None:
+        """Return a position of the primary that was asked for after this moment."""
+        health = self.health[edition.primary]
+        return health.position if health.asked_at > moment else None
+
+    def meet(self, edition: Cluster, *, within: float) -> None:
+        """Return when each server has been looked at, or after `within` seconds."""
+        self.wake()
+        begun = self._clock()
+        self._until(
+            lambda: all(
+                health.state != "unknown" or health.asked_at >= begun
+                for health in map(self.health.__getitem__, edition.aliases)
+            ),
+            within,
+        )
+
+    def ask(self, edition: Cluster, position: Position, *, within: float) -> bool:
+        """Ask the replicas once, now; say whether one has reached the position."""
+        self.wake()
+        asked = self._clock()
+        replicas = [r.alias for r in edition.replicas if self.is_usable(r.alias)]
+        if all(asked - self.health[a].asked_at < JUST_NOW for a in replicas):
+            return self._reached(edition, position)
+        self._hurry(replicas)
+        self._until(
+            lambda: (
+                self._reached(edition, position)
+                or all(
+                    self.health[alias].asked_at >= asked or not self.is_usable(alias)
+                    for alias in replicas
+                )
+            ),
+            within,
+        )
+        return self._reached(edition, position)
+
+    def look_again(self, alias: Alias, *, within: float) -> bool:
+        """Look at one server now; say whether it has answered."""
+        asked = self._clock()
+        self._hurry([alias])
+        return self._until(lambda: self.health[alias].asked_at >= asked, within)
+
+    def wait(self, edition: Cluster, position: Position, *, within: float) -> bool:
+        """Wait until a replica has reached the position; say whether one has."""
+        self.wake()
+        self.expect(edition, position)
+        return self._until(lambda: self._reached(edition, position), within)
+
+    def expect(self, edition: Cluster, position: Position) -> None:
+        """Look closely for a while, since somebody will read at this position."""
+        if edition.name in self.editions:
+            self._expected[edition.name] = (self._clock() + EXPECTED_FOR, position)
+            self._hurry([replica.alias for replica in edition.replicas])
+
+    def look(self, connection: Any) -> Position | None:
+        """Ask for a position on a connection of the project. One round trip."""
+        return look(connection)[0]
+
+    def in_transaction(self, connection: Any) -> bool:
+        """Say whether a transaction is open on a connection of this thread."""
+        return connection.in_atomic_block or (
+            connection.connection is not None and not connection.autocommit
+        )
+
+    def suspect(self, alias: Alias, error: str) -> None:
+        """Leave a server out that has failed somebody, and look at it at once."""
+        if alias not in self.health:
+            return
+        with self._changed:
+            before = self.health[alias]
+            self._know(judging.failed(before, error, now=time.time()))
+        self._hurry([alias])
+
+    # What the threads do.
+
+    def saw(self, edition: Cluster, alias: Alias, look: Look) -> None:
+        with self._changed:
+            log, now = self._logs[edition.name], time.time()
+            before = self.health[alias]
+            if alias == edition.primary:
+                if look.position is not None and not look.is_replica:
+                    log.add(look.asked_at, look.position)
+                self._know(judging.of_primary(before, look, now=now))
+            else:
+                max_lag = edition.max_lag
+                self._know(
+                    judging.of_replica(before, look, log, max_lag=max_lag, now=now)
+                )
+
+    def failed(self, alias: Alias, error: str) -> None:
+        with self._changed:
+            self._know(judging.failed(self.health[alias], error, now=time.time()))
+
+    def pause(self, edition: Cluster, alias: Alias, failures: int) -> float:
+        """Return the seconds until the next look at a server."""
+        if failures:
+            # Apart from each other, so that processes do not all ask at once.
+            primary = alias == edition.primary
+            longest = RETRY_PRIMARY_AT_MOST if primary else RETRY_AT_MOST
+            pause: float = min(EVERY * 2.0 ** (failures - 1), longest)
+            return pause * random.uniform(0.8, 1.2)
+        until, position = self._expected.get(edition.name, (0.0, None))
+        if alias == edition.primary or position is None or self._clock() > until:
+            return EVERY
+        return EVERY if self.has_reached(alias, position) else EVERY_WHEN_EXPECTED
+
+    def _know(self, health: Health) -> None:
+        """Replace what is known of one server. Called with the lock."""
+        self.health = {**self.health, health.alias: health}
+        self.serving = frozenset(
+            alias
+            for edition in self.editions.values()
+            for alias in edition.aliases
+            if alias == edition.primary or self.health[alias].state in ("up", "unknown")
+        )
+        self._changed.notify_all()
+
+    def _reached(self, edition: Cluster, position: Position) -> bool:
+        return any(
+            self.is_usable(replica.alias) and self.has_reached(replica.alias, position)
+            for replica in edition.replicas
+            if replica.weight
+        )
+
+    def _until(self, reached: Callable[[], bool], within: float) -> bool:
+        with self._changed:
+            return self._changed.wait_for(reached, within)
+
+    def _hurry(self, aliases: Iterable[Alias]) -> None:
+        wanted = set(aliases)
+        for follower in self._followers:
+            if follower.alias in wanted:
+                follower.hurry()
+
+    # Beginning and end.
+
+    def _start(self) -> None:
+        with self._changed:
+            if self._stopped or self._awake.is_set():
+                return
+            self._awake.set()
+            if self._followers:
+                followers = self._followers
+            else:
+                followers = self._followers = [
+                    _Follower(self, edition, alias, self._asker)
+                    for edition in self.editions.values()
+                    for alias in edition.aliases
+                ]
+                for thread in (*followers, _Ticker(self)):
+                    thread.start()
+        for follower in followers:
+            follower.hurry()
+
+    def tick(self) -> None:
+        """Find those that hang. Called by a thread of its own, again and again."""
+        now = self._clock()
+        for follower in self._followers:
+            since = follower.asking_since
+            if since is None:
+                continue
+            with self._changed:
+                health = self.health[follower.alias]
+                if now - since > SILENT_AFTER and health.state not in (
+                    "down",
+                    "silent",
+                ):
+                    self._know(judging.silent(health, now=time.time()))
+            if now - since > ANSWER_WITHIN:
+                follower.give_up()
+
+    def park(self) -> None:
+        """Stop looking if nobody has wanted it since the last call."""
+        if not self._wanted:
+            with self._changed:
+                self._awake.clear()
+                for health in self.health.values():
+                    if health.state == "up":
+                        self._know(judging.forgotten(health, now=time.time()))
+        self._wanted = False
+
+    def wait_until_awake(self) -> None:
+        self._awake.wait()
+
+    @property
+    def is_stopped(self) -> bool:
+        return self._stopped
+
+    def stop(self, *, within: float = 1.0) -> None:
+        """End the threads and close their connections; wait for that so long."""
+        self._stopped = True
+        self._awake.set()
+        until = self._clock() + within
+        for follower in self._followers:
+            follower.hurry()
+        for follower in self._followers:
+            if follower is not threading.current_thread():
+                follower.join(max(until - self._clock(), 0.0))
+
+
+class _Follower(threading.Thread):
+    """Looks at one server, as long as its watch goes on."""
+
+    def __init__(
+        self,
+        watch: Watch,
+        edition: Cluster,
+        alias: Alias,
+        asker: Callable[[Alias], Asker],
+    ) -> None:
+        # A daemon: a server that never answers must not keep the process from ending.
+        super().__init__(name=f"shoal-watch-{alias}", daemon=True)
+        self.alias = alias
+        self.asking_since: float | None = None
+        self._watch, self._edition, self._make = watch, edition, asker
+        self._hurried = threading.Event()
+        self._asker: Asker | None = None
+
+    def hurry(self) -> None:
+        self._hurried.set()
+
+    def give_up(self) -> None:
+        if self._asker is not None:
+            self._asker.give_up()
+
+    def run(self) -> None:
+        failures = 0
+        try:
+            while not self._watch.is_stopped:
+                self._watch.wait_until_awake()
+                self._hurried.clear()
+                if self._watch.is_stopped:
+                    return
+                failures = 0 if self._look() else failures + 1
+                pause = self._watch.pause(self._edition, self.alias, failures)
+                self._hurried.wait(pause)
+        finally:
+            if self._asker is not None:
+                self._asker.close()
+
+    def _look(self) -> bool:
+        self.asking_since = time.monotonic()
+        try:
+            if self._asker is None:
+                self._asker = self._make(self.alias)
+            look = self._asker.ask()
+        except Exception as error:  # A driver that is not installed, too.
+            line = self._asker.line(error) if self._asker else type(error).__name__
+            self._watch.failed(self.alias, line)
+            return False
+        finally:
+            self.asking_since = None
+        self._watch.saw(self._edition, self.alias, look)
+        return True
+
+
+class _Ticker(threading.Thread):
+    """Watches the watchers."""
+
+    EVERY = 0.1
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__(name="shoal-watch", daemon=True)
+        self._watch = watch
+
+    def run(self) -> None:
+        ticks = 0
+        while not self._watch.is_stopped:
+            self._watch.wait_until_awake()
+            time.sleep(self.EVERY)
+            self._watch.tick()
+            ticks += 1
+            if ticks % round(PARKED_AFTER / self.EVERY) == 0:
+                self._watch.park()

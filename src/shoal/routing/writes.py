@@ -1,0 +1,120 @@
+"""
+Takes writes as they happen, gives the position that the unit of work must not miss.
+
+A write inside a transaction counts when that is committed, and not if it is rolled
+back. The position is asked for once, when somebody needs it.
+"""
+
+import functools
+import time
+from typing import Any
+
+from django.db import Error, connections
+
+from shoal.routing.context import OpenWrite, Unit, current, current_unit
+from shoal.routing.observers import observer
+from shoal.topology import Cluster, Position, get_topology
+from shoal.types import ClusterName
+
+
+def happened(connection: Any, edition: Cluster) -> None:
+    """Remember that this unit of work has written on the edition's primary."""
+    unit = current_unit()
+    unit.members.pop(edition.name, None)
+    if not observer(current()).in_transaction(connection):
+        committed(unit, edition.name)
+    elif not _is_open(unit, edition.name, connection):
+        _open(unit, edition.name, connection)
+
+
+def committed(unit: Unit, edition: ClusterName) -> None:
+    """Remember that a write can be seen by others now."""
+    unit.open_writes.pop(edition, None)
+    unit.members.pop(edition, None)
+    unit.written[edition] = time.monotonic()
+    if unit.after_write is not None:
+        unit.after_write()
+
+
+def _open(unit: Unit, edition: ClusterName, connection: Any) -> None:
+    hook = None
+    if connection.in_atomic_block:
+        hook = functools.partial(committed, unit, edition)
+        connection.on_commit(hook)
+        # To the front: what the project does after the commit has to see it.
+        connection.run_on_commit.insert(0, connection.run_on_commit.pop())
+    unit.open_writes[edition] = OpenWrite(connection.connection, hook)
+
+
+def _is_open(unit: Unit, edition: ClusterName, connection: Any) -> bool:
+    """Say whether the end of this transaction will be heard of."""
+    write = unit.open_writes.get(edition)
+    if write is None or write.connection is not connection.connection:
+        return False
+    return write.hook is None or _is_waiting(write, connection)
+
+
+def _is_waiting(write: OpenWrite, connection: Any) -> bool:
+    """Say whether Django still has the hook, and for the savepoints of this moment."""
+    savepoints = set(connection.savepoint_ids)
+    return any(
+        entry[1] is write.hook and entry[0] <= savepoints
+        for entry in connection.run_on_commit
+    )
+
+
+def settle(unit: Unit, edition: Cluster) -> None:
+    """
+    Find out how a transaction has ended in which this unit of work had written.
+
+    Nobody tells of a rollback, nor of a commit whose answer was lost: then the
+    connection is another one, and the write may well be there.
+    """
+    write = unit.open_writes.get(edition.name)
+    if write is None:
+        return
+    connection = connections[edition.primary]
+    if observer(current()).in_transaction(connection):
+        return
+    same = connection.connection is write.connection and connection.connection
+    if same and write.hook is not None and not _is_waiting(write, connection):
+        del unit.open_writes[edition.name]
+    else:
+        committed(unit, edition.name)
+
+
+def learn(unit: Unit) -> None:
+    """
+    Ask for the position of what this unit has written, and keep it as its token.
+
+    One round trip for each edition that was written, none for the others. Where the
+    server cannot tell, the token is the time, and lasts for the edition's `MAX_LAG`.
+    """
+    if not (unit.written or unit.open_writes):
+        return
+    for edition in get_topology().editions():
+        settle(unit, edition)
+        if edition.name in unit.written:
+            moment = unit.written[edition.name]
+            position = observer(current()).primary_since(edition, moment)
+            if position is None:
+                position = _asked(edition)
+            keep(unit, edition, position)
+
+
+def keep(unit: Unit, edition: Cluster, position: Position) -> None:
+    """Let this position, asked for after the last write, be the unit's token."""
+    unit.written.pop(edition.name, None)
+    unit.dropped.discard(edition.name)
+    before = unit.tokens.get(edition.name)
+    unit.tokens[edition.name] = before.merge(position) if before else position
+    observer(current()).expect(edition, unit.tokens[edition.name])
+
+
+def _asked(edition: Cluster) -> Position:
+    try:
+        position = observer(current()).look(connections[edition.primary])
+    except Error:
+        # It went down right after the commit. Whoever reads must not miss it.
+        position = None
+    return position or Position.of_clock(time.time())
