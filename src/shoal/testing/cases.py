@@ -34,18 +34,16 @@ class _OnEveryCluster(_Base):
 
     @classmethod
     def setUpClass(cls) -> None:
+        # Its connections would keep the test databases from being dropped.
+        cls.addClassCleanup(stop_watching)
         if cls.mirror_replicas:
             cls.enterClassContext(mirrored())
         super().setUpClass()
 
     def run(self, result: Any = None) -> Any:
         """Run each test as a unit of work of its own."""
-        try:
-            with unit_of_work():
-                return super().run(result)
-        finally:
-            # Its connections would keep the test databases from being dropped.
-            stop_watching()
+        with unit_of_work():
+            return super().run(result)
 
     @overload
     def assertQueriesOn(self, alias: Alias, n: int) -> AbstractContextManager[None]: ...

@@ -14,6 +14,7 @@ from typing import Any
 from django.db import connections
 
 from shoal.routing.context import current, set_current
+from shoal.routing.health import stop_watching
 from shoal.testing.observer import MirrorObserver
 from shoal.topology import get_topology
 from shoal.types import Alias
@@ -56,8 +57,6 @@ def mirrored() -> Iterator[None]:
 
     The test cases and the pytest plugin do this; use it where neither runs.
     """
-    before = current().observer
-    set_current(replace(current(), observer=before or MirrorObserver()))
     own: dict[Alias, Any] = {}
     for edition in get_topology().editions():
         for replica in edition.replicas:
@@ -67,8 +66,27 @@ def mirrored() -> Iterator[None]:
                 mirror: Any = Mirror(own[replica.alias], primary)
                 connections[replica.alias] = mirror
     try:
+        with observed_by(current().observer or MirrorObserver()):
+            yield
+    finally:
+        for alias, connection in own.items():
+            connections[alias] = connection
+
+
+@contextlib.contextmanager
+def unwatched() -> Iterator[None]:
+    """Let nobody look at servers, whose databases are about to be dropped."""
+    stop_watching()
+    with observed_by(MirrorObserver()):
+        yield
+
+
+@contextlib.contextmanager
+def observed_by(observer: MirrorObserver) -> Iterator[None]:
+    """Let `observer` tell positions and health for a block, in place of the servers."""
+    before = current().observer
+    set_current(replace(current(), observer=observer))
+    try:
         yield
     finally:
         set_current(replace(current(), observer=before))
-        for alias, connection in own.items():
-            connections[alias] = connection

@@ -70,15 +70,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
-    try:
+    if _STACK not in item.stash:
         yield
-    finally:
-        if _STACK in item.stash:
-            from shoal.routing.health import stop_watching
+        return
+    from shoal.testing.mirrors import unwatched
 
-            item.stash[_STACK].close()
-            # Its connections would keep the test databases from being dropped.
-            stop_watching()
+    try:
+        # What is torn down may be the test databases.
+        with unwatched():
+            yield
+    finally:
+        item.stash[_STACK].close()
 
 
 def _is_used() -> bool:
