@@ -36,7 +36,8 @@ class Asker:
     `give_up` is for the other threads: it ends an answer that does not come.
     """
 
-    def __init__(self, alias: Alias) -> None:
+    def __init__(self, alias: Alias, of_replica: bool) -> None:
+        self._of_replica = of_replica
         self._connection: Any = open_apart(alias)
         limits = _LIMITS.get(self._connection.vendor, {})
         self._connection.settings_dict["OPTIONS"].update(limits)
@@ -45,7 +46,9 @@ class Asker:
         """Ask once; raise what the driver raises, and connect anew the next time."""
         asked_at = time.monotonic()
         try:
-            position, is_replica, age = look(self._connection)
+            position, is_replica, age = look(
+                self._connection, of_replica=self._of_replica
+            )
         except BaseException:
             self.close()
             raise

@@ -49,7 +49,7 @@ class Watch:
         self,
         editions: Iterable[Cluster],
         *,
-        asker: Callable[[Alias], Asker] = Asker,
+        asker: Callable[[Alias, bool], Asker] = Asker,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.editions = {e.name: e for e in editions if e.replicas}
@@ -154,7 +154,7 @@ class Watch:
 
     def look(self, connection: Any) -> Position | None:
         """Ask for a position on a connection of the project. One round trip."""
-        return look(connection)[0]
+        return look(connection, of_replica=False)[0]
 
     def in_transaction(self, connection: Any) -> bool:
         """Say whether a transaction is open on a connection of this thread."""
@@ -166,6 +166,7 @@ class Watch:
         """Leave a server out that has failed somebody, and look at it at once."""
         if alias not in self.health:
             return
+        self.wake()
         with self._changed:
             before = self.health[alias]
             self._know(judging.failed(before, error, now=time.time()))
@@ -306,7 +307,7 @@ class _Follower(threading.Thread):
         watch: Watch,
         edition: Cluster,
         alias: Alias,
-        asker: Callable[[Alias], Asker],
+        asker: Callable[[Alias, bool], Asker],
     ) -> None:
         # A daemon: a server that never answers must not keep the process from ending.
         super().__init__(name=f"shoal-watch-{alias}", daemon=True)
@@ -342,7 +343,8 @@ class _Follower(threading.Thread):
         self.asking_since = time.monotonic()
         try:
             if self._asker is None:
-                self._asker = self._make(self.alias)
+                of_replica = self.alias != self._edition.primary
+                self._asker = self._make(self.alias, of_replica)
             look = self._asker.ask()
         except Exception as error:  # A driver that is not installed, too.
             line = self._asker.line(error) if self._asker else type(error).__name__

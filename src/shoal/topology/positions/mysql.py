@@ -15,18 +15,22 @@ SELECT @@gtid_slave_pos, @@gtid_binlog_pos, @@read_only,
 _MYSQL = "SELECT @@GLOBAL.gtid_executed, @@GLOBAL.read_only"
 
 
-def look(connection: Any) -> tuple[Position | None, bool, float | None]:
+def look(
+    connection: Any, *, of_replica: bool
+) -> tuple[Position | None, bool | None, float | None]:
     """
     Return the position, whether this is a replica, and `None` for the data's age.
 
-    A server that takes writes and applies no other's is not a replica.
+    A server that takes no writes is a replica; one that does, and applies no other's,
+    is none. One that does both may be either.
     """
     if not connection.mysql_is_mariadb:
         executed, read_only = row(connection, _MYSQL)
         return mysql_position(executed), bool(read_only), None
     replayed, written, read_only, running = row(connection, _MARIADB)
-    is_replica = bool(read_only) or running == "ON"
-    return mariadb_position(replayed if is_replica else written), is_replica, None
+    is_both = not read_only and running == "ON"
+    is_replica = None if is_both else bool(read_only)
+    return mariadb_position(replayed if of_replica else written), is_replica, None
 
 
 def mariadb_position(text: str) -> Position | None:
