@@ -2,7 +2,7 @@
 
 import pytest
 
-from shoal.routing.statements import written_tables
+from shoal.routing.statements import may_write, written_tables
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,55 @@ def test_written_tables(sql: str, tables: list[str]) -> None:
 def test_reads_only_the_head_of_a_huge_insert() -> None:
     sql = "INSERT INTO a VALUES " + ", ".join(["(%s, %s)"] * 500_000)
     assert written_tables(sql) == ("a",)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1",
+        'SELECT "a"."id", COUNT(*) FROM "a" WHERE "a"."id" IN (1, 2) GROUP BY 1',
+        "select lower(name), pg_catalog.upper(name) from t",
+        "SELECT ST_Distance(a, b) FROM t",
+        "SELECT * FROM t WHERE (a, b) IN (SELECT c, d FROM u) FOR UPDATE",
+        "WITH a AS (SELECT 1) SELECT * FROM a",
+        "/* DELETE FROM t */ SELECT ';drop table x', \"into\" FROM t",
+        "SELECT $$;INSERT INTO t$$",
+        "(SELECT 1) UNION (SELECT 2)",
+        "SHOW server_version",
+        "SET statement_timeout = 3",
+        "SAVEPOINT s1",
+        "EXPLAIN DELETE FROM t",
+        "VALUES (1), (2)",
+    ],
+)
+def test_reads_may_not_write(sql: str) -> None:
+    assert not may_write(sql)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO t VALUES (1)",
+        "-- a note\n/* another */ UPDATE t SET a = 1",
+        "WITH gone AS (DELETE FROM t RETURNING *) SELECT * FROM gone",
+        "EXPLAIN ANALYZE DELETE FROM t",
+        "SELECT cleanup()",
+        "SELECT app.lower(name) FROM t",
+        "SELECT nextval('t_id_seq')",
+        'SELECT "cleanup"()',
+        "SELECT pg_catalog.setval('s', 1)",
+        "SELECT * INTO copy FROM t",
+        "SELECT 1; DELETE FROM t",
+        "CALL cleanup()",
+        "DO $$ BEGIN END $$",
+        "EXECUTE prepared(1)",
+        "CREATE TABLE t (a int)",
+        "DROP TABLE t",
+        "TRUNCATE t",
+        "COPY t FROM STDIN",
+        "REFRESH MATERIALIZED VIEW v",
+        "",
+    ],
+)
+def test_all_else_may(sql: str) -> None:
+    assert may_write(sql)

@@ -71,3 +71,7 @@ https://www.postgresql.org/docs/current/functions.html
 https://mariadb.com/kb/en/built-in-functions/"""
 
 HARMLESS = KEYWORDS | FUNCTIONS
+
+HARMLESS_BEGINNINGS = ("st_",)
+"""PostGIS and the spatial functions of MariaDB and MySQL.
+https://postgis.net/docs/reference.html"""

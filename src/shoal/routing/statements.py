@@ -3,7 +3,7 @@
 import functools
 import re
 
-from shoal.routing.functions import HARMLESS
+from shoal.routing.functions import HARMLESS, HARMLESS_BEGINNINGS
 
 _FLAGS = re.IGNORECASE | re.DOTALL
 _SKIP = r"(?:\s|\(|/\*.*?\*/|--[^\n]*(?:\n|$))*"
@@ -43,6 +43,7 @@ _READING_WORDS = frozenset(
 )
 """With which a statement begins that writes nothing, unless a function in it does."""
 _CALL = re.compile(rf"({_QUALIFIED})\s*\(", _FLAGS)
+_QUOTED = re.compile(r'"[^"]*"|`[^`]*`')
 _LATER = re.compile(r";\s*\S|\bINTO\b", re.IGNORECASE)
 
 _WRITING_WORDS = frozenset(
@@ -81,10 +82,14 @@ def _may(sql: str) -> bool:
     if written_tables(sql):
         return True
     code = _NOT_CODE.sub(" ", sql)
-    if _LATER.search(code):
+    if _LATER.search(_QUOTED.sub(" ", code)):
         return True
-    calls = (name.lower().removeprefix("pg_catalog.") for name in _CALL.findall(code))
-    return any(name not in HARMLESS for name in calls)
+    return not all(_is_harmless(call) for call in _CALL.findall(code))
+
+
+def _is_harmless(call: str) -> bool:
+    name = call.lower().removeprefix("pg_catalog.")
+    return name in HARMLESS or name.startswith(HARMLESS_BEGINNINGS)
 
 
 def _parse(sql: str) -> tuple[str, ...]:
