@@ -45,7 +45,13 @@ def products(request: HttpRequest) -> HttpResponse:
     return JsonResponse(names, safe=False)
 
 
+def failing(request: HttpRequest) -> HttpResponse:
+    products(request)
+    raise RuntimeError("after the write")
+
+
 urlpatterns = [
+    path("products/fail/", failing),
     path("products/", products),
     path("titles/", titles),
     path("async-titles/", async_titles),
