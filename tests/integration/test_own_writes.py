@@ -147,6 +147,18 @@ def test_raw_sql_that_writes_sets_a_token(servers: Lab, sql: str) -> None:
             assert Tag.objects.filter(name="new").exists()
 
 
+def test_a_copy_of_psycopg_counts(paused: None) -> None:
+    with unit_of_work():
+        with (
+            connections["catalog"].cursor() as cursor,
+            cursor.copy("COPY catalog_tag (name) FROM STDIN") as copy,
+        ):
+            copy.write_row(("copied",))
+        token = export_token()
+    with with_token(token):
+        assert Tag.objects.get().name == "copied"
+
+
 def test_reading_on_the_primary_sets_no_token(paused: None) -> None:
     with unit_of_work():
         with transaction.atomic(using="catalog"):

@@ -8,6 +8,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.db import connections, transaction
 from django.test import Client
 
+from shoal.errors import ReplicaWrite
 from shoal.lab import Lab
 from shoal.routing import pinned, stale, unit_of_work
 from shoal.testing import served_by
@@ -140,3 +141,17 @@ async def pinned_read() -> str:
 
 def test_pinned_decorates_a_coroutine(servers: Lab) -> None:
     assert async_to_sync(pinned_read)() == "catalog"
+
+
+def test_a_copy_into_a_replica_is_refused(servers: Lab) -> None:
+    with (
+        connections["catalog_r1"].cursor() as cursor,
+        pytest.raises(ReplicaWrite, match="'catalog_tag'"),
+        cursor.copy("COPY catalog_tag (name) FROM STDIN"),
+    ):
+        pass
+    with (
+        connections["catalog_r1"].cursor() as cursor,
+        cursor.copy("COPY catalog_tag (name) TO STDOUT") as copy,
+    ):
+        assert list(copy) == []

@@ -5,11 +5,12 @@ Hangs on every connection of an alias, so raw SQL, `using=` and other people's c
 count like the ORM.
 """
 
+import contextlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from django.db import InterfaceError, OperationalError, ProgrammingError
+from django.db import InterfaceError, OperationalError, ProgrammingError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from shoal.conf import until_settings_change
@@ -18,6 +19,7 @@ from shoal.placement import get_placement, models_of_table
 from shoal.placement.models import bare_table_name
 from shoal.routing import writes
 from shoal.routing.context import current
+from shoal.routing.copies import watch_copies
 from shoal.routing.losses import lost
 from shoal.routing.members import unavailable
 from shoal.routing.observers import observer
@@ -37,7 +39,7 @@ Execute = Callable[[Any, Any, bool, dict[str, Any]], Any]
 
 def watch(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
     """Put the guard on a new connection. Receives `connection_created`."""
-    if guard in connection.execute_wrappers or is_apart(connection):
+    if is_apart(connection):
         return
     try:
         if not get_topology().clusters:
@@ -45,9 +47,11 @@ def watch(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
     except SettingsError:
         # `manage.py check` says what is wrong, and has to connect for that.
         return
-    # Not appended: a wrapper of `connection.execute_wrapper()` that is open right now
-    # takes itself off with pop().
-    connection.execute_wrappers.insert(0, guard)
+    if guard not in connection.execute_wrappers:
+        # Not appended: a wrapper of `connection.execute_wrapper()` that is open right
+        # now takes itself off with pop().
+        connection.execute_wrappers.insert(0, guard)
+    watch_copies(connection, around_copy)
 
 
 def guard(
@@ -71,6 +75,20 @@ def guard(
     if edition is not None and may_write(text):
         writes.happened(connection, edition)
     return result
+
+
+@contextlib.contextmanager
+def around_copy(alias: Alias, statement: Any) -> Iterator[None]:
+    """Do for psycopg's `cursor.copy()` what `guard` does for all other statements."""
+    connection = connections[alias]
+    text = _text(statement, {"connection": connection})
+    tables = written_tables(text)
+    if tables:
+        _check(alias, tables)
+    yield
+    edition = _primary_of(alias)
+    if edition is not None and tables:
+        writes.happened(connection, edition)
 
 
 def _primary_of(alias: Alias) -> Cluster | None:

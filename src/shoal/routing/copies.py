@@ -1,0 +1,40 @@
+"""
+Takes a new connection of psycopg, lets the guard see what goes through `copy()`.
+
+That method of a cursor is psycopg's own: Django's execute wrappers are not asked.
+"""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any, TypeAlias
+
+from shoal.types import Alias
+
+Around: TypeAlias = Callable[[Alias, Any], AbstractContextManager[None]]
+
+
+def watch_copies(connection: Any, around: Around) -> None:
+    """Put `around(alias, statement)` around each `copy()`. psycopg 3 only."""
+    raw = connection.connection
+    factory = getattr(raw, "cursor_factory", None)
+    # psycopg2 has methods of other names, and a pool gives a connection twice.
+    if hasattr(factory, "copy") and not hasattr(factory, "shoal_watches"):
+        raw.cursor_factory = _watched(factory, connection.alias, around)
+
+
+@functools.cache
+def _watched(factory: Any, alias: Alias, around: Around) -> Any:
+    class WatchedCursor(factory):  # type: ignore[misc]
+        shoal_watches = True
+
+        @contextlib.contextmanager
+        def copy(self, statement: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
+            with (
+                around(alias, statement),
+                super().copy(statement, *args, **kwargs) as copy,
+            ):
+                yield copy
+
+    return WatchedCursor
