@@ -35,10 +35,10 @@ def pg_bin(major: int) -> Path:
 
 @pytest.fixture(scope="session", params=[18, 15], ids=["pg18", "pg15"])
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
-    """Three PostgreSQL servers, one with a replica."""
+    """Three PostgreSQL servers, two with a replica."""
     servers = Lab(
         Postgres("north", replicas=("north_replica",)),
-        Postgres("east"),
+        Postgres("east", replicas=("east_replica",)),
         Postgres("west"),
         pg_bin=pg_bin(request.param),
     )
@@ -49,7 +49,8 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
 
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[Lab]:
-    with Lab(MariaDB("analytics")) as servers:
+    """One MariaDB server with a replica."""
+    with Lab(MariaDB("analytics", replicas=("analytics_replica",))) as servers:
         yield servers
 
 
