@@ -19,6 +19,7 @@ FLOORS = {
     "routing": 4,
     "publishing": 5,
     "checks": 8,
+    "contrib": 8,
     "server_checks": 8,
     "cli": 8,
     "testing": 8,

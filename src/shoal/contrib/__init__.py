@@ -1,0 +1,1 @@
+"""What connects Shoal with other packages, one each. None is imported unasked."""

@@ -1,0 +1,26 @@
+"""A worker in this process, and what comes of a task. One worker at a time."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from celery.contrib.testing.worker import start_worker
+
+from tests.integration.tasks.app import app
+
+REPLICAS = ("catalog_r1", "catalog_r2")
+
+
+@contextlib.contextmanager
+def working(pool: str, concurrency: int = 1) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CELERY_SKIP_CHECKS", "1")
+        options = {"pool": pool, "concurrency": concurrency}
+        with start_worker(app, perform_ping_check=False, **options):
+            yield
+
+
+def result(sent: Any) -> Any:
+    """Return what a task returns, or raise what it raises."""
+    return sent.get(timeout=10, interval=0.02)
