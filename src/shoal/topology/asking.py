@@ -1,5 +1,6 @@
 """Takes a connection and SQL, gives one row, seen by nobody on the way."""
 
+import contextlib
 from typing import Any
 
 
@@ -11,6 +12,10 @@ def row(connection: Any, sql: str) -> Any:
     project's queries counts this one.
     """
     connection.ensure_connection()
-    with connection.wrap_database_errors, connection.connection.cursor() as cursor:
+    with (
+        connection.wrap_database_errors,
+        # SQLite's cursor is no context manager.
+        contextlib.closing(connection.connection.cursor()) as cursor,
+    ):
         cursor.execute(sql)
         return cursor.fetchone()
