@@ -15,6 +15,7 @@ Every exception that Shoal raises. Takes a fact and a way out, gives one message
     │                                                              OperationalError)
     ├── MigrateError            a cluster could not be migrated
     ├── PublishError            objects could not be published
+    ├── LaggingError            replicas could not lag in a test
     └── LabError                a real server could not be run
 """
 
@@ -90,6 +91,10 @@ class MigrateError(ShoalError):
 
 class PublishError(ShoalError):
     """Objects could not be published from one edition to another."""
+
+
+class LaggingError(ShoalError):
+    """Replicas could not be made to lag in a test."""
 
 
 class LabError(ShoalError):

@@ -2,6 +2,7 @@
 
 from shoal.testing.asserts import assertQueriesOn
 from shoal.testing.cases import TestCase, TransactionTestCase
+from shoal.testing.lagging import lagging
 from shoal.testing.mirrors import mirrored
 from shoal.testing.servers import served_by
 
@@ -9,6 +10,7 @@ __all__ = [
     "TestCase",
     "TransactionTestCase",
     "assertQueriesOn",
+    "lagging",
     "mirrored",
     "served_by",
 ]
