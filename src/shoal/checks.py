@@ -188,10 +188,16 @@ def _middleware_installed() -> Messages:
             id="shoal.E011",
         )
     for cluster in clusters:
-        if any(edition.replicas for edition in cluster.all_editions):
+        served = [edition for edition in cluster.all_editions if edition.replicas]
+        if served:
+            missed = (
+                "nothing carries a visitor's writes to their next request"
+                if any(edition.consistency == "session" for edition in served)
+                else "a request does not begin a unit of work"
+            )
             yield Warning(
                 f"Cluster {cluster.name!r} has replicas, but Shoal's middleware is "
-                "not installed, so a request does not begin a unit of work.",
+                f"not installed, so {missed}.",
                 hint='Add "shoal.routing.Middleware" to MIDDLEWARE.',
                 id="shoal.W001",
             )

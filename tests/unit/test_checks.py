@@ -133,12 +133,31 @@ def test_the_middleware_is_missing() -> None:
         "shoal.E011: Cluster 'pages' has REQUEST_ROLE, but nothing asks it: Shoal's "
         'middleware is not installed. Add "shoal.routing.Middleware" to MIDDLEWARE.'
     ]
-    replicas = {"catalog": {"APPS": ALL, "REPLICAS": ["catalog_r1"]}}
+
+
+@pytest.mark.parametrize(
+    ("consistency", "missed"),
+    [
+        ("session", "nothing carries a visitor's writes to their next request"),
+        ("eventual", "a request does not begin a unit of work"),
+    ],
+)
+def test_the_middleware_is_missing_where_replicas_serve(
+    consistency: str, missed: str
+) -> None:
+    replicas = {
+        "catalog": {
+            "APPS": ALL,
+            "REPLICAS": ["catalog_r1"],
+            "CONSISTENCY": consistency,
+        }
+    }
     assert found(replicas, MIDDLEWARE=[]) == [
         "shoal.W001: Cluster 'catalog' has replicas, but Shoal's middleware is not "
-        "installed, so a request does not begin a unit of work. "
+        f"installed, so {missed}. "
         'Add "shoal.routing.Middleware" to MIDDLEWARE.'
     ]
+    assert found(replicas) == []
 
 
 def test_a_request_role_that_cannot_be_imported() -> None:

@@ -21,6 +21,7 @@ ON_POSTGRESQL = (
     "no-default",
     "products-and-reviews",
     "public-and-draft",
+    "read-your-own-writes",
     "test-a-project",
     "two-models-of-one-app",
 )
