@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from shoal.cli import findings
+from shoal.cli import amounts, findings
 from shoal.cli.arguments import configured
 from shoal.cli.history import Key, label, read_disk, unapplied
 from shoal.cli.migrate.choice import candidates
@@ -17,6 +17,7 @@ from shoal.cli.placing import Residents, residents
 from shoal.cli.screen import Screen
 from shoal.errors import ShoalError
 from shoal.topology import Cluster, Topology, get_topology
+from shoal.topology.positions.notation import Unit, read
 from shoal.topology.probe import ServerFacts, ServerProblem, probe, problems
 from shoal.types import Alias, ClusterName
 
@@ -137,6 +138,7 @@ def _server_as_json(
         "connected": facts.connected,
         "position": facts.position,
         "lag_seconds": facts.lag_seconds,
+        **amounts.behind_as_json(_behind(alias, edition, status), _unit(facts)),
         "unapplied": None if lacks is None else [label(key) for key in lacks],
     }
 
@@ -168,7 +170,9 @@ _COLUMNS = (
     "Server",
     "Version",
     "State",
+    "Position",
     "Lag",
+    "Behind",
     "Unapplied",
 )
 
@@ -204,7 +208,8 @@ def _row(alias: Alias, edition: Cluster | None, status: Status) -> list[Text | s
         facts.server,
         f"{facts.vendor} {facts.version}" if facts.version else "-",
         _state(alias, status),
-        "-" if kind.startswith("primary") or kind == "-" else _lag(facts),
+        facts.position or "-",
+        *_lag(alias, edition, status),
         "-" if lacks is None else str(len(lacks)),
     ]
 
@@ -221,6 +226,8 @@ _STATES = {
 
 
 def _state(alias: Alias, status: Status) -> Text:
+    if status.facts[alias].trouble == "silent":
+        return Text("silent", style="bold red")
     for problem in status.errors:
         if problem.alias == alias:
             return Text(_STATES.get(problem.id, problem.id), style="bold red")
@@ -229,8 +236,29 @@ def _state(alias: Alias, status: Status) -> Text:
     return Text("up", style="green")
 
 
-def _lag(facts: ServerFacts) -> str:
-    return "unknown" if facts.lag_seconds is None else f"{facts.lag_seconds:.1f} s"
+def _lag(alias: Alias, edition: Cluster | None, status: Status) -> tuple[str, str]:
+    if _listed_as(alias, edition) != "replica":
+        return "-", "-"
+    facts = status.facts[alias]
+    behind = _behind(alias, edition, status)
+    return amounts.lag(facts.lag_seconds), amounts.behind(behind, _unit(facts))
+
+
+def _behind(alias: Alias, edition: Cluster | None, status: Status) -> int | None:
+    """Return what a replica has yet to replay, if both servers say where they are."""
+    if edition is None or alias == edition.primary:
+        return None
+    primary, mine = status.facts[edition.primary], status.facts[alias]
+    if not (mine.is_replica and primary.position and mine.position):
+        return None
+    if mine.vendor == "postgresql" and mine.follows_system != primary.system:
+        return None
+    latest, shown = read(primary.position), read(mine.position)
+    return latest.beyond(shown) if latest and shown else None
+
+
+def _unit(facts: ServerFacts) -> Unit:
+    return "bytes" if facts.vendor == "postgresql" else "transactions"
 
 
 def _residents(status: Status) -> Table:

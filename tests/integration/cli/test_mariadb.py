@@ -6,6 +6,7 @@ import pytest
 
 from shoal.lab import Lab, MariaDB, mariadb_available
 from tests.integration.cli.conftest import Project
+from tests.integration.cli.test_status import servers_of
 
 pytestmark = pytest.mark.mariadb
 
@@ -44,6 +45,25 @@ def test_migrates_both(mixed: Project, mariadb: Lab) -> None:
     assert replica["is_replica"] is True
     assert replica["lag_seconds"] == 0.0
     assert "nothing wrong" in mixed.shoal_command("check").stdout
+
+
+def test_shows_what_a_replica_has_yet_to_replay(mixed: Project, mariadb: Lab) -> None:
+    look = ["top", "--json", "--every", "0.3"]
+    with mariadb["press_r1"].replay_paused():
+        mariadb["press"].sql("CREATE TABLE one (id int); CREATE TABLE two (id int)")
+        top, status, text = mixed.each(look, ["status", "--json"], ["status"])
+    for found in (servers_of(top.data), servers_of(status.data)):
+        assert found["press_r1"]["lag_transactions"] == 2
+        assert found["press_r1"]["lag_bytes"] is None
+        assert found["press"]["lag_transactions"] is None
+    assert servers_of(top.data)["press"]["rows_per_second"] is not None
+    assert servers_of(top.data)["press_r1"]["server"] == "press_r1"
+    assert "2 transactions" in text.stdout
+    mariadb["press_r1"].wait_until_replayed()
+    (again,) = mixed.each(look)
+    replica = servers_of(again.data)["press_r1"]
+    assert (replica["state"], replica["lag_transactions"]) == ("up", 0)
+    assert replica["lag_seconds"] == 0.0
 
 
 def test_waits_for_another_run(mixed: Project) -> None:

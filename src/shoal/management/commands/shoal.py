@@ -1,5 +1,5 @@
 """
-`manage.py shoal`: status, check, migrate, publish.
+`manage.py shoal`: status, top, check, migrate, publish.
 
 Exit status: 0 done, 1 something is wrong with what was asked or found, 2 usage.
 """
@@ -12,18 +12,20 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from shoal.cli import check, migrate, publish, status
+from shoal.cli import check, migrate, publish, status, top
 from shoal.cli.screen import Screen
 from shoal.errors import ShoalError
 
 SUBCOMMANDS: dict[str, tuple[Any, str]] = {
     "status": (status, "Show clusters, their servers, and how these are."),
+    "top": (top, "Watch how far replicas are and who serves the reads."),
     "check": (check, "Connect to everything and say what is wrong."),
     "migrate": (migrate, "Migrate every database, replicas left alone."),
     "publish": (publish, "Copy objects from one edition of a cluster to another."),
 }
 EXAMPLES = """
   manage.py shoal status
+  manage.py shoal top --every 5
   manage.py shoal check --json
   manage.py shoal migrate
   manage.py shoal migrate --plan

@@ -17,12 +17,14 @@ connections would end the parent's."""
 
 
 def get_watch() -> Watch:
-    """Return the watch over the clusters of the setting; start nothing."""
+    """Return the watch over the clusters that have replicas; start nothing."""
     global _watch
     watch = _watch
     if watch is None:
         with _beginning:
-            watch = _watch = _watch or Watch(get_topology().editions())
+            watch = _watch = _watch or Watch(
+                edition for edition in get_topology().editions() if edition.replicas
+            )
     return watch
 
 

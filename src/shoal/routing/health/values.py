@@ -47,3 +47,15 @@ class Health:
     """Bytes (PostgreSQL) or transactions that a replica has not replayed."""
     latency: float = 0.0
     """Seconds for one answer, smoothed."""
+
+    @property
+    def is_following(self) -> bool:
+        """Whether `lag` and `behind` are of now, and not of its last good moment."""
+        # What has just been met may be behind, and not judged yet.
+        known = self.state == "unknown" and self.position is not None
+        return known or self.state in ("up", "lagging")
+
+    @property
+    def answers(self) -> bool:
+        """Whether it has answered the latest look, be it what it should be or not."""
+        return self.state in ("up", "lagging", "promoted", "demoted")

@@ -1,5 +1,5 @@
 """
-Keeps looking at the servers of clusters that have replicas, in threads of its own.
+Keeps looking at the servers of the clusters it is given, in threads of its own.
 
 A look costs one round trip. Nobody who routes a read waits for one: what was last seen
 of a replica's position is less than what it has by now.
@@ -52,7 +52,7 @@ class Watch:
         asker: Callable[[Alias, bool], Asker] = Asker,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.editions = {e.name: e for e in editions if e.replicas}
+        self.editions = {e.name: e for e in editions}
         self.health: Mapping[Alias, Health] = {
             alias: Health(alias=alias, since=time.time())
             for edition in self.editions.values()
@@ -297,6 +297,9 @@ class Watch:
         for follower in self._followers:
             if follower is not threading.current_thread():
                 follower.join(max(until - self._clock(), 0.0))
+        for follower in self._followers:
+            if follower.asking_since is not None:
+                follower.give_up()
 
 
 class _Follower(threading.Thread):

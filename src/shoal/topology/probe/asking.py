@@ -65,7 +65,7 @@ def _collect(
 def _silent(alias: Alias, deadline: float) -> ServerFacts:
     return ServerFacts(
         **_given(alias),
-        trouble="unreachable",
+        trouble="silent",
         error=f"no answer within {deadline:g} s",
     )
 
@@ -202,6 +202,8 @@ _SAYS: Mapping[Trouble, tuple[str, ...]] = {
     ),
     "missing": ('database "',),
 }
+_TOO_LATE = re.compile(r"timeout expired|system error: 110\b|\(110\)")
+"""What libpq, psycopg and mysqlclient say when they have waited long enough."""
 _MYSQL_CODES: Mapping[int, Trouble] = {
     1045: "refused",
     1044: "refused",
@@ -216,6 +218,8 @@ def _trouble(connection: BaseDatabaseWrapper, error: Exception) -> Trouble:
     if isinstance(error, ProgrammingError) or not isinstance(error, Error):
         # An option that the driver does not know, a NAME that is missing.
         return "settings"
+    if _TOO_LATE.search(str(error)):
+        return "silent"
     if connection.vendor == "mysql" and isinstance(error, DatabaseError) and error.args:
         return _MYSQL_CODES.get(error.args[0], "unreachable")
     text = str(error)

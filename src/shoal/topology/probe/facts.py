@@ -5,11 +5,13 @@ from typing import Literal
 
 from shoal.types import Alias
 
-Trouble = Literal["", "unreachable", "refused", "missing", "too_old", "settings"]
+Trouble = Literal[
+    "", "unreachable", "silent", "refused", "missing", "too_old", "settings"
+]
 """
-Why an alias could not be used: nothing answers, the credentials are refused, the
-database does not exist, the server is too old for Django, the entry of `DATABASES` is
-wrong or its driver not installed.
+Why an alias could not be used: nothing is there, it does not answer in time, the
+credentials are refused, the database does not exist, the server is too old for Django,
+the entry of `DATABASES` is wrong or its driver not installed.
 """
 
 

@@ -52,6 +52,7 @@ def _warning(alias: Alias, id: str, message: str, hint: str) -> ServerProblem:
 
 _UNUSABLE: Mapping[Trouble, tuple[str, str]] = {
     "unreachable": ("E013", "The server of {alias!r} ({address}) cannot be reached"),
+    "silent": ("E013", "The server of {alias!r} ({address}) does not answer"),
     "refused": ("E014", "The server of {alias!r} ({address}) refuses user {user!r}"),
     "missing": (
         "E015",
@@ -79,6 +80,11 @@ def _way_out(facts: ServerFacts) -> str:
     where = f"DATABASES[{facts.alias!r}]"
     if facts.trouble == "refused":
         return f"Check USER and PASSWORD in {where}, and what the server lets in."
+    if facts.trouble == "silent":
+        return (
+            "Is it overloaded or stopped, or does a firewall drop what is sent there? "
+            f"If it should be elsewhere, correct HOST and PORT in {where}."
+        )
     if facts.trouble == "missing":
         return f"Create it: {create_database(facts)}"
     if facts.trouble == "too_old":
