@@ -42,6 +42,7 @@ def check_setting(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         _default_needed,
         _router_installed,
         _middleware_installed,
+        _one_server_each,
         _atomic_requests,
     ):
         found.extend(check())
@@ -201,6 +202,22 @@ def _middleware_installed() -> Messages:
                 hint='Add "shoal.routing.Middleware" to MIDDLEWARE.',
                 id="shoal.W001",
             )
+
+
+def _one_server_each() -> Messages:
+    """W005: who is asked how far it has come has to be who is read."""
+    for edition in get_topology().editions():
+        for replica in edition.replicas:
+            host = str(settings.DATABASES[replica.alias].get("HOST") or "")
+            if "," in host:
+                yield Warning(
+                    f"The replica {replica.alias!r} of {edition.name!r} has the HOST "
+                    f"{host!r}, which is several servers: one may be asked how far it "
+                    "is, and another be read.",
+                    hint="Give each server an alias of its own, and list all of them "
+                    "in REPLICAS.",
+                    id="shoal.W005",
+                )
 
 
 def _importable(paths: Sequence[str]) -> Iterator[Any]:

@@ -160,6 +160,25 @@ def test_the_middleware_is_missing_where_replicas_serve(
     assert found(replicas) == []
 
 
+@pytest.mark.filterwarnings("ignore:Overriding setting DATABASES")
+def test_a_replica_is_several_servers() -> None:
+    from django.conf import settings
+
+    several = {"HOST": "db2,db3"}
+    databases = {
+        **settings.DATABASES,
+        # A primary may name several, of which one takes writes.
+        "catalog": {**settings.DATABASES["catalog"], **several},
+        "catalog_r1": {**settings.DATABASES["catalog_r1"], **several},
+    }
+    replicas = {"catalog": {"APPS": ALL, "REPLICAS": ["catalog_r1", "catalog_r2"]}}
+    assert found(replicas, DATABASES=databases) == [
+        "shoal.W005: The replica 'catalog_r1' of 'catalog' has the HOST 'db2,db3', "
+        "which is several servers: one may be asked how far it is, and another be "
+        "read. Give each server an alias of its own, and list all of them in REPLICAS."
+    ]
+
+
 def test_a_request_role_that_cannot_be_imported() -> None:
     (message,) = found({"pages": {**ROLES, "REQUEST_ROLE": "tests.nowhere.role_of"}})
     assert message.startswith(
