@@ -110,6 +110,14 @@ def test_a_mark_that_lists_aliases_keeps_its_list() -> None:
         Review.objects.count()
 
 
+@pytest.mark.django_db(databases=["catalog"])
+def test_a_list_without_the_replicas_forbids_the_replicas_only() -> None:
+    Product.objects.create(name="kettle")
+    assert Product.objects.count() == 1
+    with pytest.raises(AssertionError, match="catalog_r1"):
+        Product.objects.using("catalog_r1").count()
+
+
 def test_a_fixture_may_use_every_cluster(db: None) -> None:
     assert Review.objects.count() == Product.objects.count() == 0
 

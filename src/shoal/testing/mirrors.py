@@ -20,6 +20,10 @@ from shoal.topology import get_topology
 from shoal.types import Alias
 
 _OWN = frozenset({"alias", "settings_dict", "creation", "_own", "_primary"})
+_FORBIDDEN_BY_TESTS = frozenset(
+    {"connect", "temporary_connection", "cursor", "chunked_cursor"}
+)
+"""What Django replaces on each alias that a test does not list in `databases`."""
 
 
 class Mirror:
@@ -33,6 +37,10 @@ class Mirror:
         return getattr(self._own if name in _OWN else self._primary, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name in _FORBIDDEN_BY_TESTS:
+            # Here and not on the primary, which the test may list.
+            object.__setattr__(self, name, value)
+            return
         setattr(self._own if name in _OWN else self._primary, name, value)
 
     def __repr__(self) -> str:
