@@ -30,6 +30,7 @@ from shoal.testing import (
     mirrored,
 )
 from shoal.testing.mirrors import observed_by
+from shoal.topology.probe.asking import close
 from tests.integration.publishing.conftest import aliases
 from tests.project.catalog.models import Bundle, Product, Tag
 
@@ -421,7 +422,12 @@ def shop(
         with connections["shop"].schema_editor() as editor:
             for model in (Tag, Product, Bundle):
                 editor.create_model(model)
-        yield
+        try:
+            yield
+        finally:
+            stop_watching()
+            for alias in databases:
+                close(connections[alias])
 
 
 @contextlib.contextmanager
@@ -467,7 +473,6 @@ def test_on_mariadb(django_db_blocker: DjangoDbBlocker) -> None:
         assert lab["shop"].sql("SHOW DATABASES LIKE '%lagging'") == []
         with observed_by(None):  # The servers themselves.
             holds_in_the_shop_of_servers(lab)
-        stop_watching()
 
 
 def holds_in_the_shop_of_servers(lab: Lab) -> None:
@@ -515,7 +520,6 @@ def test_on_sqlite(
             lagging("shop"),
         ):
             raise AssertionError("not reached")
-        stop_watching()
     assert str(caught.value) == (
         "The primary 'shop' does not tell how far its log has come.\n"
         "Hint: On MariaDB turn on log_bin, on MySQL gtid_mode. SQLite has none."
