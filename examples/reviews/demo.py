@@ -1,6 +1,6 @@
 """Takes a port and a number of reviews, gives the whole site on servers of its own.
 
-Starts five PostgreSQL servers, makes the tables, loads the ratings, and serves until
+Starts six PostgreSQL servers, makes the tables, loads the ratings, and serves until
 Ctrl-C. Nothing of it stays. With --smoke it visits every page itself instead.
 """
 
@@ -102,7 +102,7 @@ def run(server: ThreadedWSGIServer, options: argparse.Namespace) -> int:
 def lab() -> Lab:
     return Lab(
         Postgres("products", replicas=("products_r1", "products_r2")),
-        Postgres("reviews"),
+        Postgres("reviews", replicas=("reviews_r1",)),
         Postgres("accounts"),
     )
 
@@ -113,8 +113,9 @@ def prepare(servers: Lab, options: argparse.Namespace) -> None:
     django.setup()
     call_command("shoal", "migrate", "-v0")
     call_command("load_ratings", reviews=options.reviews)
-    for replica in ("products_r1", "products_r2"):
-        servers[replica].wait_until_replayed()
+    for server in servers:
+        if server.primary:
+            server.wait_until_replayed()
 
 
 @contextmanager
@@ -144,7 +145,7 @@ def greet(address: str, servers: Lab) -> None:
         follows = f"replica of {server.primary}" if server.primary else "primary"
         console.print(f"  server    {server.name}, {follows}, port {server.port}")
     console.print(
-        "\nEach page tells at its end which server answered. Ctrl-C stops all."
+        "\nEach page tells at its end who answered, and why. Ctrl-C stops all."
     )
     sys.stdout.flush()
 

@@ -28,7 +28,7 @@ def migrated(make: Make, lab: Lab, mariadb: Lab) -> Project:
         "ORDERS": (lab["east"], lab["east_replica"]),
         "METRICS": (mariadb["analytics"], mariadb["analytics_replica"]),
     }
-    places = {}
+    places: dict[str, Place] = {}
     for name, (primary, replica) in sets.items():
         place = Place.new(primary, f"recipe_7_{name.lower()}")
         places |= {f"{name}_DB": place, f"{name}_REPLICA_DB": place.on(replica)}

@@ -136,9 +136,9 @@ def flow(site: Any) -> Any:
     async def main() -> Any:
         ann, guest = AsyncClient(), AsyncClient()
         form = {"username": "ann", "password": "herring"}
-        logged_in = await ann.post("/login/", form)
+        logged_in: Any = await ann.post("/login/", form)
         found = [await page(ann, logged_in.url)]
-        posted = await ann.post("/reviews/", {"text": "New"})
+        posted: Any = await ann.post("/reviews/", {"text": "New"})
         found += [await page(ann, posted.url), await page(ann, "/areviews/")]
         both = asyncio.gather(page(ann, "/areviews/"), page(guest, "/areviews/"))
         return [*found, *await both]

@@ -51,8 +51,18 @@ def test_the_panel_is_folded_and_tells_who_answered(screen: Screen) -> None:
         (line.get_attribute("data-cluster"), line.get_attribute("data-role"))
         for line in screen.all(".queries li")
     }
-    assert roles >= {("products", "replica"), ("reviews", "primary")}
+    assert roles >= {("products", "replica"), ("reviews", "replica")}
     screen.shoot("panel")
+
+
+def test_each_page_says_where_it_came_from(screen: Screen) -> None:
+    screen.open(MATRIX)
+    films, reviews = (line.text for line in screen.all(".source"))
+    assert films.startswith("Films came from replica products_r")
+    assert reviews == "Reviews came from replica reviews_r1."
+    screen.allowed.append("404")
+    screen.open("/no/such/page/")
+    assert screen.all(".source") == []
 
 
 def test_search_filter_order_and_page(screen: Screen) -> None:
@@ -125,6 +135,11 @@ def test_sign_up_write_edit_and_delete(screen: Screen, name: str) -> None:
     screen.press("main button")
     screen.shows("Your review has been saved")
     screen.shows("Better than I remembered.")
+    [reason] = {
+        line.get_attribute("data-reason")
+        for line in screen.all(".source[data-cluster=reviews]")
+    }
+    assert reason in ("caught up", "not caught up")
     screen.shoot("film-own")
     screen.follow("Edit your review")
     rate(screen, 6, "On second thoughts.")

@@ -20,6 +20,7 @@ ALIASES = {
     "products_r1": "products",
     "products_r2": "products",
     "reviews": "reviews",
+    "reviews_r1": "reviews",
     "accounts": "accounts",
 }
 
@@ -54,7 +55,7 @@ SHOAL = {
             "APPS": ["products"],
             "REPLICAS": ["products_r1", "products_r2"],
         },
-        "reviews": {"APPS": ["reviews"]},
+        "reviews": {"APPS": ["reviews"], "REPLICAS": ["reviews_r1"]},
     },
 }
 

@@ -3,9 +3,11 @@
 from collections import Counter
 from io import StringIO
 from itertools import islice
+from typing import get_args
 
 from django.core.management import CommandError, call_command
 from django.test import RequestFactory, SimpleTestCase
+from shoal.routing.context import Reason
 from shoal.testing import TestCase, assertQueriesOn
 
 from accounts.models import User
@@ -14,6 +16,7 @@ from reviews.models import Review
 from reviewsite.loading.generated import generate, study
 from reviewsite.loading.ratings import Rating, read_films, read_ratings
 from reviewsite.queries import LONGEST_SQL, shorten
+from reviewsite.templatetags.sources import WORDS
 
 
 class Loading(TestCase):
@@ -103,6 +106,18 @@ class Panel(TestCase):
         self.assertEqual(shorten(sql), "SELECT … FROM films WHERE id IN (…)")
         self.assertEqual(shorten("SELECT  1\n AS x"), "SELECT 1 AS x")
         self.assertEqual(len(shorten("x" * 5000)), LONGEST_SQL)
+
+
+class Sources(TestCase):
+    def test_there_are_words_for_every_reason(self) -> None:
+        self.assertEqual(set(WORDS), set(get_args(Reason)))
+
+    def test_a_page_says_which_server_its_films_came_from(self) -> None:
+        Product.objects.create(title="Heat")
+        page = self.client.get("/")
+        self.assertContains(page, 'data-cluster="products" data-reason="')
+        self.assertContains(page, "Films came from ")
+        self.assertNotContains(self.client.get("/account/login/"), "came from")
 
 
 class WhenSomethingFails(SimpleTestCase):
