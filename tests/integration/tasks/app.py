@@ -5,15 +5,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from celery import Celery, signals
+from celery import Celery
 from django.db import transaction
 
 from shoal.routing import pinned, unit_of_work
 from shoal.testing import served_by
 from tests.project.catalog.models import Product
-
-FOLDER = os.environ.get("TASKS_FOLDER")
-"""Where a worker of its own finds its messages."""
 
 app: Any = Celery("tests", set_as_current=False)
 app.conf.update(
@@ -26,29 +23,21 @@ app.conf.update(
 )
 
 
-def use_folder(folder: Path) -> None:
-    """Exchange messages and results by files."""
-    app.conf.update(
-        broker_url="filesystem://",
-        broker_transport_options={
+def by_files(folder: Path) -> dict[str, Any]:
+    """Return the options for messages and results that are files."""
+    for name in ("messages", "control", "results"):
+        (folder / name).mkdir(exist_ok=True)
+    return {
+        "broker_url": "filesystem://",
+        "broker_transport": "tests.integration.tasks.transport:Transport",
+        "broker_transport_options": {
             "data_folder_in": str(folder / "messages"),
             "data_folder_out": str(folder / "messages"),
             "control_folder": str(folder / "control"),
-            "polling_interval": 0.05,
+            "polling_interval": 0.02,
         },
-        result_backend=f"file://{folder / 'results'}",
-    )
-    for name in ("messages", "control", "results"):
-        (folder / name).mkdir(exist_ok=True)
-
-
-if FOLDER:
-    use_folder(Path(FOLDER))
-
-    @signals.worker_init.connect(weak=False)
-    def read_before_the_fork(**kwargs: Any) -> None:
-        """The watch and a connection are there when the pool's processes begin."""
-        Product.objects.count()
+        "result_backend": f"file://{folder / 'results'}",
+    }
 
 
 gate = threading.Event()
@@ -70,8 +59,8 @@ def server() -> str:
 
 
 @app.task
-def process() -> int:
-    return os.getpid()
+def parent() -> int:
+    return os.getppid()
 
 
 @app.task

@@ -1,0 +1,22 @@
+"""What a worker in a process of its own begins with."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import django
+
+django.setup()
+
+from celery import signals  # noqa: E402
+
+from tests.integration.tasks.app import app, by_files  # noqa: E402
+from tests.project.catalog.models import Product  # noqa: E402
+
+app.conf.update(by_files(Path(os.environ["TASKS_FOLDER"])))
+
+
+@signals.worker_init.connect(weak=False)
+def read_before_the_fork(**kwargs: Any) -> None:
+    """The watch and a connection are there when the pool's processes begin."""
+    Product.objects.count()
