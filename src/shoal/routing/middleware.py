@@ -68,7 +68,7 @@ class Middleware:
             with roles(await aroles_of(request)):
                 response = await self.get_response(request)
                 if retrying.is_wanted(request):
-                    retrying.prepare(request, unit)
+                    await sync_to_async(retrying.prepare)(request, unit)
                     response = await self.get_response(request)
                 await sync_to_async(carrying.send)(request, response, unit)
                 return _keep_context(response)

@@ -13,6 +13,8 @@ from shoal.topology import get_topology
 from shoal.types import Alias
 
 SAFE = ("GET", "HEAD")
+LOOK_WITHIN = 0.1
+"""Seconds that a second answer waits for a look at each member that may give it."""
 _AGAIN = "_shoal_again"
 _DONE = "_shoal_retried"
 
@@ -55,13 +57,32 @@ def is_wanted(request: HttpRequest) -> bool:
 
 
 def prepare(request: Any, unit: Unit) -> None:
-    """Let the second answer come from other members, and be the last one."""
+    """
+    Let the second answer come from other members, and be the last one.
+
+    Looks at these first: what one server died of may have killed others, too. And
+    connects to them anew, since a connection of before may not have survived that.
+    """
     setattr(request, _AGAIN, False)
     setattr(request, _DONE, True)
     avoided = set(_replicas_of(unit))
     unit.members.clear()
     unit.any_members.clear()
     unit.avoided |= avoided
+    for alias in _others(avoided):
+        observer(current()).look_again(alias, within=LOOK_WITHIN)
+        if not connections[alias].in_atomic_block:
+            _close(alias)
+
+
+def _others(avoided: set[Alias]) -> list[Alias]:
+    return [
+        alias
+        for edition in get_topology().editions()
+        if avoided.intersection(edition.aliases)
+        for alias in edition.aliases
+        if alias not in avoided
+    ]
 
 
 def _replicas_of(unit: Unit) -> list[Alias]:

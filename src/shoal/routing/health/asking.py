@@ -6,6 +6,8 @@ import time
 from contextlib import suppress
 from typing import Any
 
+from django.db import Error
+
 from shoal.routing.health.values import Look
 from shoal.topology.positions import look
 from shoal.topology.probe.asking import as_line, close, open_apart
@@ -16,6 +18,9 @@ CONNECT_WITHIN = 2
 https://www.postgresql.org/docs/current/libpq-connect.html"""
 ANSWER_WITHIN = 5
 """Seconds after which a connection is given up."""
+KEEP_FOR = 10.0
+"""Seconds after which a connection is opened anew: a server may be deaf to newcomers
+alone, and its name may lead to another one by then."""
 _LIMITS = {
     "postgresql": {
         "connect_timeout": CONNECT_WITHIN,
@@ -41,10 +46,37 @@ class Asker:
         self._connection: Any = open_apart(alias)
         limits = _LIMITS.get(self._connection.vendor, {})
         self._connection.settings_dict["OPTIONS"].update(limits)
+        self._opened_at = float("-inf")
+        self._is_over = False
+        self._is_given_up = False
 
     def ask(self) -> Look:
-        """Ask once; raise what the driver raises, and connect anew the next time."""
+        """
+        Ask once; raise what the driver raises, and connect anew the next time.
+
+        A connection that was lost since the last time says little of the server, which
+        may be up again. So it is asked once more on a new one.
+        """
+        self._is_given_up = False
+        was_open = self._is_open()
+        try:
+            return self._ask()
+        except Error:
+            if not was_open or self._is_given_up:
+                raise
+            return self._ask()
+
+    def _is_open(self) -> bool:
+        """Say whether the connection can be used again; close it if not."""
+        if self._is_over or time.monotonic() - self._opened_at > KEEP_FOR:
+            self.close()
+        self._is_over = False
+        return self._connection.connection is not None
+
+    def _ask(self) -> Look:
         asked_at = time.monotonic()
+        if self._connection.connection is None:
+            self._opened_at = asked_at
         try:
             position, is_replica, age = look(
                 self._connection, of_replica=self._of_replica
@@ -60,6 +92,10 @@ class Asker:
             age=age,
         )
 
+    def renew(self) -> None:
+        """Ask on a new connection the next time. From any thread."""
+        self._is_over = True
+
     def close(self) -> None:
         close(self._connection)
 
@@ -69,6 +105,7 @@ class Asker:
 
     def give_up(self) -> None:
         """Shut the socket, so that whoever waits at it gets an error."""
+        self._is_given_up = True
         raw = self._connection.connection
         # mysqlclient gives no descriptor, and keeps to `read_timeout` instead.
         with suppress(Exception), socket.socket(fileno=os.dup(raw.fileno())) as copy:

@@ -40,8 +40,13 @@ def silent(before: Health, *, now: float) -> Health:
 
 
 def forgotten(before: Health, *, now: float) -> Health:
-    """Judge a server that nobody looks at any more. It keeps its position."""
-    return _in(before, "unknown", now)
+    """
+    Judge a server that nobody looks at any more.
+
+    Its position is forgotten: it may be another server's, or an older copy's, by the
+    time that somebody looks again.
+    """
+    return replace(_in(before, "unknown", now), position=None)
 
 
 def _seen(before: Health, look: Look, state: State, now: float) -> Health:
@@ -50,7 +55,7 @@ def _seen(before: Health, look: Look, state: State, now: float) -> Health:
     return replace(
         _in(before, state, now),
         error="",
-        position=look.position or before.position,
+        position=look.position,
         asked_at=look.asked_at,
         latency=known + SMOOTHING * (took - known),
     )

@@ -5,6 +5,7 @@ A look costs one round trip. Nobody who routes a read waits for one: what was la
 of a replica's position is less than what it has by now.
 """
 
+import logging
 import random
 import threading
 import time
@@ -25,16 +26,21 @@ EVERY_WHEN_EXPECTED = 0.05
 """Seconds between two looks at a replica that has yet to reach a position."""
 EXPECTED_FOR = 2.0
 """Seconds for which a position is expected so eagerly."""
-SILENT_AFTER = 0.8
-"""Seconds without an answer after which a server is left out."""
+SILENT_AFTER = 0.5
+"""Seconds without an answer after which a server is left out. With the pause before a
+look, and that of the thread which finds out, within one second of going deaf."""
 RETRY_AT_MOST = 5.0
 """Seconds between two looks at a server that stays down."""
 RETRY_PRIMARY_AT_MOST = 1.0
 """The same for a primary, which writes wait for."""
 PARKED_AFTER = 60.0
 """Seconds after the last read of a cluster until its servers are left in peace."""
+DEAF_FOR = 1.0
+"""Seconds for which nobody waits for an answer, after one has not come in time."""
 JUST_NOW = 0.02
 """Seconds for which nobody asks again what was asked."""
+
+logger = logging.getLogger("shoal.routing")
 
 
 class Watch:
@@ -58,8 +64,8 @@ class Watch:
             for edition in self.editions.values()
             for alias in edition.aliases
         }
-        self._max_lag = {
-            alias: edition.max_lag
+        self._editions_of = {
+            alias: edition
             for edition in self.editions.values()
             for alias in edition.aliases
         }
@@ -73,6 +79,8 @@ class Watch:
         self._awake = threading.Event()
         self._wanted = True
         self._stopped = False
+        self._woken_at = float("-inf")
+        self._deaf_until = float("-inf")
 
     def __repr__(self) -> str:
         states = (f"{h.alias} {h.state}" for h in self.health.values())
@@ -93,9 +101,20 @@ class Watch:
     def has_reached(self, alias: Alias, position: Position) -> bool:
         """Say whether a replica is known to show this position."""
         if (moment := position.moment) is not None:
-            return time.time() - moment > self._max_lag[alias]
+            return self._shows_moment(alias, moment)
         seen = self.health[alias].position
         return seen is not None and seen.reaches(position)
+
+    def _shows_moment(self, alias: Alias, moment: float) -> bool:
+        """
+        Say whether whoever serves at all shows what was committed at this moment.
+
+        A lag counts to the last answer of the primary. While that does not answer,
+        nobody knows of a replica whether it has what came after.
+        """
+        edition = self._editions_of[alias]
+        unheard = self._clock() - self.health[edition.primary].asked_at
+        return time.time() - unheard - moment > edition.max_lag
 
     def primary_since(self, edition: Cluster, moment: float) -> Position | None:
         """Return a position of the primary that was asked for after this moment."""
@@ -103,9 +122,16 @@ class Watch:
         return health.position if health.asked_at > moment else None
 
     def meet(self, edition: Cluster, *, within: float) -> None:
-        """Return when each server has been looked at, or after `within` seconds."""
+        """
+        Return when each server has been looked at, or after `within` seconds.
+
+        Waits for those only who come when the watch has just begun: where threads do
+        not run (uWSGI without `enable-threads`) nobody is kept for long.
+        """
         self.wake()
         begun = self._clock()
+        if begun - self._woken_at > within:
+            return
         self._until(
             lambda: all(
                 health.state != "unknown" or health.asked_at >= begun
@@ -119,10 +145,11 @@ class Watch:
         self.wake()
         asked = self._clock()
         replicas = [r.alias for r in edition.replicas if self.is_usable(r.alias)]
-        if all(asked - self.health[a].asked_at < JUST_NOW for a in replicas):
+        just_now = all(asked - self.health[a].asked_at < JUST_NOW for a in replicas)
+        if just_now or asked < self._deaf_until:
             return self._reached(edition, position)
         self._hurry(replicas)
-        self._until(
+        answered = self._until(
             lambda: (
                 self._reached(edition, position)
                 or all(
@@ -132,13 +159,26 @@ class Watch:
             ),
             within,
         )
+        if not answered:
+            self._deaf_until = self._clock() + DEAF_FOR
         return self._reached(edition, position)
 
     def look_again(self, alias: Alias, *, within: float) -> bool:
         """Look at one server now; say whether it has answered."""
-        asked = self._clock()
+        self.wake()
+        asked, before = self._clock(), self.health[alias]
         self._hurry([alias])
-        return self._until(lambda: self.health[alias].asked_at >= asked, within)
+        self._until(
+            lambda: (
+                self.health[alias].asked_at >= asked
+                or (self.health[alias] is not before and self._is_down(alias))
+            ),
+            within,
+        )
+        return self.health[alias].asked_at >= asked
+
+    def _is_down(self, alias: Alias) -> bool:
+        return self.health[alias].state == "down"
 
     def wait(self, edition: Cluster, position: Position, *, within: float) -> bool:
         """Wait until a replica has reached the position; say whether one has."""
@@ -150,7 +190,7 @@ class Watch:
         """Look closely for a while, since somebody will read at this position."""
         if edition.name in self.editions:
             self._expected[edition.name] = (self._clock() + EXPECTED_FOR, position)
-            self._hurry([replica.alias for replica in edition.replicas])
+            self._hurry(r.alias for r in edition.replicas if self.is_usable(r.alias))
 
     def look(self, connection: Any) -> Position | None:
         """Ask for a position on a connection of the project. One round trip."""
@@ -163,14 +203,18 @@ class Watch:
         )
 
     def suspect(self, alias: Alias, error: str) -> None:
-        """Leave a server out that has failed somebody, and look at it at once."""
-        if alias not in self.health:
+        """
+        Look at a server at once that has failed somebody.
+
+        A replica is left out meanwhile. A primary is not: what was lost may be one
+        connection, and nobody else could take the writes.
+        """
+        if alias not in self.health or self._stopped:
             return
         self.wake()
-        with self._changed:
-            before = self.health[alias]
-            self._know(judging.failed(before, error, now=time.time()))
-        self._hurry([alias])
+        if alias != self._editions_of[alias].primary:
+            self.failed(alias, error)
+        self._hurry([alias], anew=True)
 
     # What the threads do.
 
@@ -227,11 +271,11 @@ class Watch:
         with self._changed:
             return self._changed.wait_for(reached, within)
 
-    def _hurry(self, aliases: Iterable[Alias]) -> None:
+    def _hurry(self, aliases: Iterable[Alias], *, anew: bool = False) -> None:
         wanted = set(aliases)
         for follower in self._followers:
             if follower.alias in wanted:
-                follower.hurry()
+                follower.hurry(anew=anew)
 
     # Beginning and end.
 
@@ -239,6 +283,7 @@ class Watch:
         with self._changed:
             if self._stopped or self._awake.is_set():
                 return
+            self._woken_at = self._clock()
             self._awake.set()
             if self._followers:
                 followers = self._followers
@@ -248,10 +293,21 @@ class Watch:
                     for edition in self.editions.values()
                     for alias in edition.aliases
                 ]
-                for thread in (*followers, _Ticker(self)):
-                    thread.start()
+                self._begin(*followers, _Ticker(self))
         for follower in followers:
             follower.hurry()
+
+    def _begin(self, *threads: threading.Thread) -> None:
+        try:
+            for thread in threads:
+                thread.start()
+        except RuntimeError as error:
+            # The interpreter is about to end, or the system gives no more threads.
+            self._stopped = True
+            logger.warning(
+                "servers not watched",
+                extra={"event": "watch_not_started", "reason": str(error)},
+            )
 
     def tick(self) -> None:
         """Find those that hang. Called by a thread of its own, again and again."""
@@ -276,7 +332,9 @@ class Watch:
             with self._changed:
                 self._awake.clear()
                 for health in self.health.values():
-                    if health.state == "up":
+                    # Nobody would refuse a write for long for what was true once.
+                    edition = self._editions_of[health.alias]
+                    if health.state == "up" or health.alias == edition.primary:
                         self._know(judging.forgotten(health, now=time.time()))
         self._wanted = False
 
@@ -289,13 +347,14 @@ class Watch:
 
     def stop(self, *, within: float = 1.0) -> None:
         """End the threads and close their connections; wait for that so long."""
-        self._stopped = True
-        self._awake.set()
+        with self._changed:
+            self._stopped = True
+            self._awake.set()
         until = self._clock() + within
         for follower in self._followers:
             follower.hurry()
         for follower in self._followers:
-            if follower is not threading.current_thread():
+            if follower.is_alive() and follower is not threading.current_thread():
                 follower.join(max(until - self._clock(), 0.0))
         for follower in self._followers:
             if follower.asking_since is not None:
@@ -320,7 +379,10 @@ class _Follower(threading.Thread):
         self._hurried = threading.Event()
         self._asker: Asker | None = None
 
-    def hurry(self) -> None:
+    def hurry(self, *, anew: bool = False) -> None:
+        """Look now, and on a new connection if it is to be `anew`."""
+        if anew and self._asker is not None:
+            self._asker.renew()
         self._hurried.set()
 
     def give_up(self) -> None:
@@ -356,7 +418,11 @@ class _Follower(threading.Thread):
         finally:
             self.asking_since = None
         self._watch.saw(self._edition, self.alias, look)
-        return True
+        if self._watch.health[self.alias].state not in ("promoted", "demoted"):
+            return True
+        # Its name may lead to another server by the next time.
+        self._asker.renew()
+        return False
 
 
 class _Ticker(threading.Thread):
