@@ -471,7 +471,7 @@ def test_on_mariadb(django_db_blocker: DjangoDbBlocker) -> None:
             holds_in_the_shop()
         assert Product.objects.using("shop").count() == 0, "rolled back"
         assert lab["shop"].sql("SHOW DATABASES LIKE '%lagging'") == []
-        with observed_by(None):  # The servers themselves.
+        with observed_by(None), unit_of_work():  # The servers themselves.
             holds_in_the_shop_of_servers(lab)
 
 

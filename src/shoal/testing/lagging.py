@@ -20,9 +20,12 @@ from shoal.routing.tokens import catch_up
 from shoal.testing.copies import Copy, copy_of
 from shoal.testing.mirrors import Mirror
 from shoal.testing.observer import MirrorObserver
-from shoal.testing.pausing import CATCH_UP_WITHIN, replay_paused
+from shoal.testing.pausing import replay_paused
 from shoal.topology import Cluster, cluster_named, get_topology
 from shoal.types import ClusterName
+
+SEEN_WITHIN = 2.0
+"""Seconds for the watch to see what real replicas show when a block begins."""
 
 
 class lagging(Scope):
@@ -91,14 +94,14 @@ def _with_replicas(names: tuple[ClusterName, ...]) -> list[Cluster]:
             found.append(editions[name])
         else:
             found += cluster_named(name).all_editions
-    lagging = [edition for edition in found if edition.replicas]
-    if not lagging:
+    followed = [edition for edition in found if edition.replicas]
+    if not followed:
         what = f"The cluster {names[0]!r} has" if names else "The clusters have"
         raise LaggingError(
             f"{what} no replica that could lag.",
             hint='Name one that has "REPLICAS" in SHOAL["CLUSTERS"].',
         )
-    return lagging
+    return followed
 
 
 @contextlib.contextmanager
@@ -107,7 +110,7 @@ def _held_back(edition: Cluster) -> Iterator[None]:
     if not isinstance(observer, MirrorObserver):
         with replay_paused(edition):
             # What this unit of work has written by now, replicas show.
-            catch_up([edition.name], within=CATCH_UP_WITHIN)
+            catch_up([edition.name], within=SEEN_WITHIN)
             yield
     elif observer.is_held(edition.primary):
         yield
