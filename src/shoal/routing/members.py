@@ -12,6 +12,7 @@ from shoal.errors import PrimaryUnavailable
 from shoal.routing import writes
 from shoal.routing.context import Choice, Context, Reason, Unit, current, current_unit
 from shoal.routing.health import Health, get_watch
+from shoal.routing.listeners import listeners
 from shoal.routing.observers import Observer, observer
 from shoal.topology import Cluster, Replica
 from shoal.types import Alias
@@ -44,7 +45,12 @@ def for_read(cluster: Cluster, instance: Any = None) -> Alias:
     if not edition.replicas:
         return edition.primary
     unit = context.unit or current_unit()
-    choice = unit.reasons[edition.name] = _choose(edition, context, unit)
+    choice = _choose(edition, context, unit)
+    # The same choice is the same object, so that telling them apart costs nothing.
+    if unit.reasons.get(edition.name) is not choice:
+        unit.reasons[edition.name] = choice
+        for tell in listeners:
+            tell(edition, choice)
     return choice.alias
 
 

@@ -49,6 +49,7 @@ def test_migrates_both(mixed: Project, mariadb: Lab) -> None:
 
 def test_shows_what_a_replica_has_yet_to_replay(mixed: Project, mariadb: Lab) -> None:
     look = ["top", "--json", "--every", "0.3"]
+    mariadb["press_r1"].wait_until_replayed()
     with mariadb["press_r1"].replay_paused():
         mariadb["press"].sql("CREATE TABLE one (id int); CREATE TABLE two (id int)")
         top, status, text = mixed.each(look, ["status", "--json"], ["status"])
@@ -64,6 +65,37 @@ def test_shows_what_a_replica_has_yet_to_replay(mixed: Project, mariadb: Lab) ->
     replica = servers_of(again.data)["press_r1"]
     assert (replica["state"], replica["lag_transactions"]) == ("up", 0)
     assert replica["lag_seconds"] == 0.0
+
+
+SCRAPE = """
+import django, time
+django.setup()
+from prometheus_client import CollectorRegistry
+from shoal.contrib.prometheus import Collector
+from shoal.routing.health import stop_watching
+
+registry = CollectorRegistry()
+registry.register(Collector())
+until = time.monotonic() + 10
+
+def seen(unit, cluster):
+    name, labels = f"shoal_replica_lag_{unit}", {"cluster": cluster}
+    return registry.get_sample_value(name, labels | {"alias": f"{cluster}_r1"})
+
+while not seen("transactions", "press") or seen("bytes", "library") is None:
+    assert time.monotonic() < until
+    time.sleep(0.02)
+assert seen("bytes", "press") is seen("transactions", "library") is None
+print(seen("transactions", "press"))
+stop_watching()
+"""
+
+
+def test_prometheus_is_told_in_transactions(mixed: Project, mariadb: Lab) -> None:
+    mariadb["press_r1"].wait_until_replayed()
+    with mariadb["press_r1"].replay_paused():
+        mariadb["press"].sql("CREATE TABLE three (id int)")
+        assert mixed.end(mixed.python(SCRAPE)).stdout.strip() == "1"
 
 
 def test_waits_for_another_run(mixed: Project) -> None:
