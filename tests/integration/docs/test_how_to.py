@@ -22,6 +22,7 @@ ON_POSTGRESQL = (
     "products-and-reviews",
     "public-and-draft",
     "read-your-own-writes",
+    "tasks",
     "test-a-project",
     "two-models-of-one-app",
 )
