@@ -51,7 +51,8 @@ class with_token:
     """
     Begin a unit of work whose reads are not behind a token of `export_token`.
 
-    A context manager, sync and async. Takes `""` or `None` for "no token". Raises `BadToken` for anything that `export_token` has not returned.
+    A context manager, sync and async. Takes `""` or `None` for "no token". Raises
+    `BadToken` for anything that `export_token` has not returned.
     """
 
     def __init__(self, token: str | None) -> None:
