@@ -209,7 +209,9 @@ class Walk:
             expect(words not in others.text, "the replica was not behind")
         for server in self.replicas:
             server.wait_until_replayed()
-        again = self.get(film, words, "from replica reviews_r1, which had caught up.")
+        caught_up = "from replica reviews_r1, which had caught up."
+        self.eventually(lambda: self.get(film, words, caught_up))
+        again = self.get(film, words, caught_up)
         self.check(guest.get(film), words)
         self.check(self.me.submit(f"{film}review/delete/"), "has been deleted")
         return f"{answered(page)}; then {answered(again)}"
@@ -371,7 +373,7 @@ class Walk:
         """
         Repeat this until it goes well, and say how many seconds that took.
 
-        Who looks at a server that is down does so about once a second.
+        The site learns within about a second that a server is up again.
         """
         begun = time.monotonic()
         while True:
