@@ -86,15 +86,18 @@ class Asked:
     def __init__(self) -> None:
         self._watch = get_watch()
         self.times = 0
-        self.seconds = 0.0
+        self.waits: list[float] = []
+        """Seconds, of those who were not told at once."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._watch, name)
 
     def ask(self, *args: Any, **kwargs: Any) -> bool:
-        began = time.perf_counter()
+        began, known = time.perf_counter(), self._watch.health
         self.times += 1
         try:
             return self._watch.ask(*args, **kwargs)
         finally:
-            self.seconds += time.perf_counter() - began
+            # Whatever a server answers, it is put down in a new mapping.
+            if self._watch.health is not known:
+                self.waits.append(time.perf_counter() - began)

@@ -67,7 +67,7 @@ class Multidb:
     """django-multidb-router with its own middleware, which pins by a cookie."""
 
     def __init__(self, seconds: int) -> None:
-        self.name = f"multidb, pinned for {seconds} s"
+        self.name = f"multidb, {seconds} s"
         self.router = multidb.PinningReplicaRouter()
         self._seconds = seconds
         self._middleware: Any = PinningRouterMiddleware(lambda request: HttpResponse())
