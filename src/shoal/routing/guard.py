@@ -68,7 +68,7 @@ def guard(
         result = execute(sql, params, many, context)
     except (ProgrammingError, OperationalError, InterfaceError) as error:
         if lost(error):
-            _lose(error, connection, edition, tables)
+            _lose(error, connection, edition, text)
         else:
             _explain(error, connection.alias)
         raise
@@ -103,13 +103,15 @@ def _lose(
     error: Exception,
     connection: Any,
     edition: Cluster | None,
-    tables: tuple[str, ...],
+    text: str,
 ) -> None:
     """Note that a server is gone, and what may have been written all the same."""
     observer(current()).suspect(connection.alias, str(error).partition("\n")[0])
-    if edition is not None and tables:
-        if not connection.in_atomic_block:
-            writes.happened(connection, edition)
+    if edition is None:
+        return
+    if may_write(text) and not connection.in_atomic_block:
+        writes.happened(connection, edition)
+    if written_tables(text):
         raise unavailable(edition, str(error).partition("\n")[0]) from error
 
 

@@ -71,8 +71,9 @@ class Fleet:
             self[alias].start()
         for alias in ALIASES[1:]:
             if self[alias].primary:
-                until(self[alias].follows, 20)
+                # A paused replica does not ask a primary that was restarted for more.
                 self[alias].resume_replay()
+                until(self[alias].follows)
                 self[alias].wait_until_replayed()
 
 
@@ -111,15 +112,16 @@ def _lead(addresses: dict[str, dict[str, Any]]) -> None:
         connections.settings[alias].update(address)
 
 
-@pytest.fixture(scope="package")
-def tables(lab: Lab, django_db_blocker: Any) -> None:
-    with (
-        django_db_blocker.unblock(),
-        led_to(lab.databases),
-        connections["catalog"].schema_editor() as editor,
-    ):
+def create_tables() -> None:
+    with connections["catalog"].schema_editor() as editor:
         for model in (Tag, Product, Bundle):
             editor.create_model(model)
+
+
+@pytest.fixture(scope="package")
+def tables(lab: Lab, django_db_blocker: Any) -> None:
+    with django_db_blocker.unblock(), led_to(lab.databases):
+        create_tables()
 
 
 @pytest.fixture
