@@ -84,7 +84,8 @@ def test_only_django_and_rich_are_needed_at_run_time(dist: Path) -> None:
 
 def test_the_extras_are_the_documented_ones(dist: Path) -> None:
     extras = metadata(dist).get_all("Provides-Extra") or []
-    assert set(extras) == {"postgres", "mysql", "lab", "dev"}
+    optional = {"postgres", "mysql", "celery", "metrics", "tracing"}
+    assert set(extras) == optional | {"lab", "dev"}
 
 
 def test_the_version_is_the_packages_own(dist: Path) -> None:

@@ -44,6 +44,11 @@ gate = threading.Event()
 
 
 @app.task
+def nothing() -> None:
+    pass
+
+
+@app.task
 def wait_at_the_gate() -> bool:
     return gate.wait(timeout=20)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from celery.contrib.testing.worker import start_worker
+from celery.worker import state
 
 from tests.integration.tasks.app import app
 
@@ -19,6 +20,9 @@ def working(pool: str, concurrency: int = 1) -> Iterator[None]:
         options = {"pool": pool, "concurrency": concurrency}
         with start_worker(app, perform_ping_check=False, **options):
             yield
+            # It ends when it has a message, or has waited two seconds for one.
+            state.should_terminate = 0
+            app.send_task("tests.integration.tasks.app.nothing")
 
 
 def result(sent: Any) -> Any:
