@@ -41,6 +41,10 @@ _ASKING = _LOOK.format(
 )
 _ASKING_LESS = _LOOK.format(timeline="0", system="0")
 """For a role that may not read the control file."""
+_MAY_ASK = """
+SELECT has_function_privilege('pg_control_system()', 'EXECUTE')
+       AND has_function_privilege('pg_control_checkpoint()', 'EXECUTE')
+"""
 
 
 def look(connection: BaseDatabaseWrapper) -> tuple[Position | None, bool, float | None]:
@@ -74,12 +78,21 @@ def _history(system: int, timeline: int) -> str:
 
 
 def _row(connection: Any) -> Any:
-    less = getattr(connection, "shoal_asks_less", False)
-    try:
-        return row(connection, _ASKING_LESS if less else _ASKING)
-    except DatabaseError as error:
-        denied = getattr(error.__cause__, "sqlstate", None) == _DENIED
-        if less or not denied or connection.in_atomic_block:
-            raise
-        connection.shoal_asks_less = True
+    connection.ensure_connection()
+    if _asks_less(connection):
         return row(connection, _ASKING_LESS)
+    try:
+        return row(connection, _ASKING)
+    except DatabaseError as error:
+        if getattr(error.__cause__, "sqlstate", None) != _DENIED:
+            raise
+        connection.shoal_asks_less = connection.connection
+        return row(connection, _ASKING_LESS)
+
+
+def _asks_less(connection: Any) -> bool:
+    """Say whether the role is known to be refused, as long as this connection lasts."""
+    if getattr(connection, "shoal_asks_less", None) is connection.connection:
+        return True
+    # To be refused would end the project's transaction.
+    return connection.in_atomic_block and not row(connection, _MAY_ASK)[0]
