@@ -97,9 +97,6 @@ def test_a_replica_that_never_accepts(fleet: Fleet, mute: socket.socket) -> None
         for _ in range(20):
             assert Client().get("/names/").status_code == 200
         assert time.monotonic() - begun < 1
-        mute.listen(100)
-        until(lambda: fleet.state("catalog_r1") == "down")
-        assert get_watch().health["catalog_r1"].error == "connection timeout expired"
 
 
 def test_a_replica_behind_by_more_than_max_lag(fleet: Fleet, settings) -> None:  # type: ignore[no-untyped-def]

@@ -29,8 +29,8 @@ class PrimaryLog:
             # Another system took over, or the log began anew: nothing compares.
             self._seen.clear()
         if len(self._seen) >= KEPT:
-            # Older moments grow further apart.
-            self._seen = deque(pair for n, pair in enumerate(self._seen) if n % 2)
+            # Older moments grow further apart; the first one stays.
+            self._seen = deque(pair for n, pair in enumerate(self._seen) if not n % 2)
         if len(self._seen) > 1 and self._seen[-2][1] == position:
             # Nothing was written in between: the first and the last moment will do.
             self._seen.pop()

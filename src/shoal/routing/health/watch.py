@@ -242,7 +242,8 @@ class Watch:
             # Apart from each other, so that processes do not all ask at once.
             primary = alias == edition.primary
             longest = RETRY_PRIMARY_AT_MOST if primary else RETRY_AT_MOST
-            pause: float = min(EVERY * 2.0 ** (failures - 1), longest)
+            # Bounded before it is raised: a server may be down for days.
+            pause: float = min(EVERY * 2.0 ** min(failures - 1, 16), longest)
             return pause * random.uniform(0.8, 1.2)
         until, position = self._expected.get(edition.name, (0.0, None))
         if alias == edition.primary or position is None or self._clock() > until:
@@ -350,9 +351,12 @@ class Watch:
         with self._changed:
             self._stopped = True
             self._awake.set()
-        until = self._clock() + within
+        now = self._clock()
+        until = now + within
         for follower in self._followers:
             follower.hurry()
+            if now - (follower.asking_since or now) > SILENT_AFTER:
+                follower.give_up()
         for follower in self._followers:
             if follower.is_alive() and follower is not threading.current_thread():
                 follower.join(max(until - self._clock(), 0.0))
