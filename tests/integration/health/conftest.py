@@ -110,6 +110,8 @@ def _lead(addresses: dict[str, dict[str, Any]]) -> None:
     for alias, address in addresses.items():
         connections[alias].close()
         connections.settings[alias].update(address)
+    # Other threads may have begun to watch where the aliases led before.
+    stop_watching()
 
 
 def create_tables() -> None:
