@@ -116,6 +116,10 @@ def test_reads_may_not_write(sql: str) -> None:
         "TRUNCATE t",
         "COPY t FROM STDIN",
         "REFRESH MATERIALIZED VIEW v",
+        r"SELECT 1 WHERE 'a' LIKE 'x' ESCAPE '\' OR cleanup()",
+        "SELECT 1 AS \"it's\", cleanup('n')",
+        "SELECT /* a /* b */ ' */ cleanup('n')",
+        "COMMIT PREPARED 'x'",
         "",
     ],
 )

@@ -74,6 +74,8 @@ class Unit:
     written: dict[ClusterName, float] = field(default_factory=dict)
     """When it last wrote, by edition that it has not learned the position of since.
     Seconds of the monotonic clock."""
+    has_sent_writes: bool = False
+    """Whether anything was sent, to any server, that may write."""
     open_writes: dict[ClusterName, OpenWrite] = field(default_factory=dict)
     reasons: dict[ClusterName, Choice] = field(default_factory=dict)
     """The last choice by edition, for whoever wants to know."""

@@ -1,7 +1,7 @@
 """
-Takes a new connection of psycopg, lets the guard see what goes through `copy()`.
+Takes a new connection of psycopg, lets the guard see `copy()` and `callproc()`.
 
-That method of a cursor is psycopg's own: Django's execute wrappers are not asked.
+Django's execute wrappers are not asked about these methods of a cursor.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ Around: TypeAlias = Callable[[Alias, Any], AbstractContextManager[None]]
 
 
 def watch_copies(connection: Any, around: Around) -> None:
-    """Put `around(alias, statement)` around each `copy()`. psycopg 3 only."""
+    """Put `around(alias, statement)` around both methods. psycopg 3 only."""
     raw = connection.connection
     factory = getattr(raw, "cursor_factory", None)
     # psycopg2 has methods of other names, and a pool gives a connection twice.
@@ -36,5 +36,9 @@ def _watched(factory: Any, alias: Alias, around: Around) -> Any:
                 super().copy(statement, *args, **kwargs) as copy,
             ):
                 yield copy
+
+        def callproc(self, name: str, args: Any = None) -> Any:
+            with around(alias, f"CALL {name}"):
+                return super().callproc(name, args)
 
     return WatchedCursor

@@ -18,7 +18,7 @@ from shoal.errors import CrossClusterQuery, ReplicaWrite, SettingsError, WrongCl
 from shoal.placement import get_placement, models_of_table
 from shoal.placement.models import bare_table_name
 from shoal.routing import writes
-from shoal.routing.context import current
+from shoal.routing.context import current, current_unit
 from shoal.routing.copies import watch_copies
 from shoal.routing.losses import lost
 from shoal.routing.members import unavailable
@@ -51,7 +51,7 @@ def watch(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
         # Not appended: a wrapper of `connection.execute_wrapper()` that is open right
         # now takes itself off with pop().
         connection.execute_wrappers.insert(0, guard)
-    watch_copies(connection, around_copy)
+    watch_copies(connection, around)
 
 
 def guard(
@@ -63,31 +63,48 @@ def guard(
     tables = written_tables(text)
     if tables:
         _check(connection.alias, tables)
-    edition = _primary_of(connection.alias)
+    may = _may_write(connection.alias, text)
     try:
         result = execute(sql, params, many, context)
     except (ProgrammingError, OperationalError, InterfaceError) as error:
         if lost(error):
-            _lose(error, connection, edition, text)
+            _lose(error, connection, may, tables)
         else:
             _explain(error, connection.alias)
         raise
-    if edition is not None and may_write(text):
-        writes.happened(connection, edition)
+    if may:
+        _wrote(connection)
     return result
 
 
 @contextlib.contextmanager
-def around_copy(alias: Alias, statement: Any) -> Iterator[None]:
-    """Do for psycopg's `cursor.copy()` what `guard` does for all other statements."""
+def around(alias: Alias, statement: Any) -> Iterator[None]:
+    """Do what `guard` does for statements of which Django's wrappers hear nothing."""
     connection = connections[alias]
     text = _text(statement, {"connection": connection})
     tables = written_tables(text)
     if tables:
         _check(alias, tables)
+    may = _may_write(alias, text)
     yield
-    edition = _primary_of(alias)
-    if edition is not None and tables:
+    if may:
+        _wrote(connection)
+
+
+def _may_write(alias: Alias, text: str) -> bool:
+    """Say whether a statement may write, where anybody has to know; note if it may."""
+    topology = get_topology()
+    if not topology.has_replicas or topology.primary_of_replica(alias) is not None:
+        return False
+    if not may_write(text):
+        return False
+    current_unit().has_sent_writes = True
+    return True
+
+
+def _wrote(connection: Any) -> None:
+    edition = _primary_of(connection.alias)
+    if edition is not None:
         writes.happened(connection, edition)
 
 
@@ -100,18 +117,16 @@ def _primary_of(alias: Alias) -> Cluster | None:
 
 
 def _lose(
-    error: Exception,
-    connection: Any,
-    edition: Cluster | None,
-    text: str,
+    error: Exception, connection: Any, may: bool, tables: tuple[str, ...]
 ) -> None:
     """Note that a server is gone, and what may have been written all the same."""
     observer(current()).suspect(connection.alias, str(error).partition("\n")[0])
+    edition = _primary_of(connection.alias)
     if edition is None:
         return
-    if may_write(text) and not connection.in_atomic_block:
+    if may and not connection.in_atomic_block:
         writes.happened(connection, edition)
-    if written_tables(text):
+    if tables:
         raise unavailable(edition, str(error).partition("\n")[0]) from error
 
 

@@ -103,6 +103,8 @@ def _any(edition: Cluster, unit: Unit, watch: Observer) -> Choice:
 def _fresh(edition: Cluster, unit: Unit, watch: Observer) -> Choice:
     """Choose who shows all that the unit must not miss."""
     writes.settle(unit, edition)
+    if edition.name in unit.open_writes:
+        return _choice(edition.primary, "own write")
     written = unit.written.get(edition.name)
     if written is not None:
         # Outside of a unit of work, the watch may have learned the position by now.

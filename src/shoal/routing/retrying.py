@@ -32,7 +32,7 @@ def consider(request: Any, error: Exception) -> HttpResponse | None:
     unit = current_unit()
     if request.method not in SAFE or getattr(request, _DONE, False):
         return None
-    if unit.written or unit.open_writes:
+    if unit.has_sent_writes:
         return None
     replicas = _replicas_of(unit)
     if lost(error):

@@ -44,7 +44,12 @@ _READING_WORDS = frozenset(
 """With which a statement begins that writes nothing, unless a function in it does."""
 _CALL = re.compile(rf"({_QUALIFIED})\s*\(", _FLAGS)
 _QUOTED = re.compile(r'"[^"]*"|`[^`]*`')
-_LATER = re.compile(r";\s*\S|\bINTO\b", re.IGNORECASE)
+_LATER = re.compile(r";\s*\S|\bINTO\b|\bPREPARED\b", re.IGNORECASE)
+_TRICKY = re.compile(
+    r"""\\|/\*(?:(?!\*/).)*/\*|"[^"']*'[^"]*"|`[^`']*'[^`]*`""", _FLAGS
+)
+"""What servers read in several ways: backslashes, comments inside comments, quotes
+inside quoted names. Nobody looks for the end of a text in that."""
 
 _WRITING_WORDS = frozenset(
     {"insert", "update", "delete", "merge", "replace", "truncate", "load"}
@@ -79,7 +84,7 @@ def _may(sql: str) -> bool:
     first = _FIRST_WORD.match(sql)
     if first is None or first.group(1).lower() not in _READING_WORDS:
         return True
-    if written_tables(sql):
+    if written_tables(sql) or _TRICKY.search(sql):
         return True
     code = _NOT_CODE.sub(" ", sql)
     if _LATER.search(_QUOTED.sub(" ", code)):

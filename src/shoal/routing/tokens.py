@@ -60,10 +60,15 @@ class with_token:
         self._begun: list[Any] = []
 
     def __enter__(self) -> Self:
-        block = begin(Unit(tokens=dict(self._tokens)))
-        welcome(block.__enter__())
-        self._begun.append(block)
+        unit = Unit(tokens=dict(self._tokens))
+        welcome(unit)
+        self._begin(unit)
         return self
+
+    def _begin(self, unit: Unit) -> None:
+        block = begin(unit)
+        block.__enter__()
+        self._begun.append(block)
 
     def __exit__(
         self,
@@ -74,10 +79,9 @@ class with_token:
         self._begun.pop().__exit__(kind, error, trace)
 
     async def __aenter__(self) -> Self:
-        block = begin(Unit(tokens=dict(self._tokens)))
-        unit = block.__enter__()
+        unit = Unit(tokens=dict(self._tokens))
         await sync_to_async(welcome, thread_sensitive=False)(unit)
-        self._begun.append(block)
+        self._begin(unit)
         return self
 
     async def __aexit__(
@@ -98,6 +102,14 @@ def pack(tokens: Mapping[ClusterName, Position]) -> str:
     """Return the tokens as signed text; `""` for none."""
     if not tokens:
         return ""
+    text = _sign(tokens)
+    if len(text) <= LONGEST:
+        return text
+    # Of a MySQL server that has taken over very often, say. The time is short.
+    return _sign(dict.fromkeys(tokens, Position.of_clock(time.time())))
+
+
+def _sign(tokens: Mapping[ClusterName, Position]) -> str:
     data = {name: position.as_json() for name, position in tokens.items()}
     return signing.Signer(salt=SALT).sign_object(data, compress=True)
 

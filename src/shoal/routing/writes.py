@@ -16,12 +16,16 @@ from shoal.routing.observers import observer
 from shoal.topology import Cluster, Position, get_topology
 from shoal.types import ClusterName
 
+_BEGUN = frozenset({2, 3})
+"""PQTRANS_INTRANS, PQTRANS_INERROR.
+https://www.postgresql.org/docs/current/libpq-status.html#LIBPQ-PQTRANSACTIONSTATUS"""
+
 
 def happened(connection: Any, edition: Cluster) -> None:
     """Remember that this unit of work has written on the edition's primary."""
     unit = current_unit()
     unit.members.pop(edition.name, None)
-    if not observer(current()).in_transaction(connection):
+    if not _in_transaction(connection):
         committed(unit, edition.name)
     elif not _is_open(unit, edition.name, connection):
         _open(unit, edition.name, connection)
@@ -29,11 +33,15 @@ def happened(connection: Any, edition: Cluster) -> None:
 
 def committed(unit: Unit, edition: ClusterName) -> None:
     """Remember that a write can be seen by others now."""
+    _mark(unit, edition)
+    if unit.after_write is not None:
+        unit.after_write()
+
+
+def _mark(unit: Unit, edition: ClusterName) -> None:
     unit.open_writes.pop(edition, None)
     unit.members.pop(edition, None)
     unit.written[edition] = time.monotonic()
-    if unit.after_write is not None:
-        unit.after_write()
 
 
 def _open(unit: Unit, edition: ClusterName, connection: Any) -> None:
@@ -85,13 +93,25 @@ def settle(unit: Unit, edition: Cluster) -> None:
     if write is None:
         return
     connection = connections[edition.primary]
-    if observer(current()).in_transaction(connection):
+    if _in_transaction(connection):
         return
     same = connection.connection is write.connection and connection.connection
     if same and write.hook is not None and not _is_waiting(write, connection):
         del unit.open_writes[edition.name]
     else:
-        committed(unit, edition.name)
+        _mark(unit, edition.name)
+
+
+def _in_transaction(connection: Any) -> bool:
+    """
+    Say whether what was just written is not committed yet.
+
+    psycopg knows without asking, of a transaction that was begun by raw SQL, too.
+    """
+    pgconn = getattr(connection.connection, "pgconn", None)
+    if pgconn is None or is_of_test(connection):
+        return observer(current()).in_transaction(connection)
+    return pgconn.transaction_status in _BEGUN
 
 
 def learn(unit: Unit) -> None:
@@ -106,11 +126,9 @@ def learn(unit: Unit) -> None:
     for edition in get_topology().editions():
         settle(unit, edition)
         if edition.name in unit.written:
-            moment = unit.written[edition.name]
-            position = observer(current()).primary_since(edition, moment)
-            if position is None:
-                position = _asked(edition)
-            keep(unit, edition, position)
+            # Not what somebody has learned since: who answers a visitor last has to
+            # carry the latest position, whichever request has written last.
+            keep(unit, edition, _asked(edition))
 
 
 def keep(unit: Unit, edition: Cluster, position: Position) -> None:

@@ -79,6 +79,8 @@ class Topology:
     control: Alias | None = None
     by_alias: Mapping[Alias, tuple[Cluster, Cluster]] = field(repr=False)
     """Each member alias with its cluster and the edition of it."""
+    has_replicas: bool = False
+    """Whether any edition has."""
 
     def editions(self) -> Iterator[Cluster]:
         """Every primary that holds data of its own, in the order of the setting."""
@@ -133,6 +135,7 @@ def build(conf: Conf) -> Topology:
         clusters=MappingProxyType(clusters),
         control=conf.control,
         by_alias=MappingProxyType(by_alias),
+        has_replicas=any(edition.replicas for _, edition in by_alias.values()),
     )
 
 

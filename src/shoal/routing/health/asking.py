@@ -104,9 +104,14 @@ class Asker:
         return as_line(error, self._connection.settings_dict)
 
     def give_up(self) -> None:
-        """Shut the socket, so that whoever waits at it gets an error."""
+        """Let whoever waits for this server get an error."""
         self._is_given_up = True
-        raw = self._connection.connection
-        # mysqlclient gives no descriptor, and keeps to `read_timeout` instead.
-        with suppress(Exception), socket.socket(fileno=os.dup(raw.fileno())) as copy:
-            copy.shutdown(socket.SHUT_RDWR)
+        shut(self._connection)
+
+
+def shut(connection: Any) -> None:
+    """Shut the socket of a connection, so that whoever waits at it gets an error."""
+    raw = connection.connection
+    # mysqlclient gives no descriptor, and keeps to its `read_timeout` instead.
+    with suppress(Exception), socket.socket(fileno=os.dup(raw.fileno())) as copy:
+        copy.shutdown(socket.SHUT_RDWR)

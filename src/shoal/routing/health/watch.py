@@ -13,7 +13,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any
 
 from shoal.routing.health import judging
-from shoal.routing.health.asking import ANSWER_WITHIN, Asker
+from shoal.routing.health.asking import ANSWER_WITHIN, Asker, shut
 from shoal.routing.health.lag import PrimaryLog
 from shoal.routing.health.values import Health, Look
 from shoal.topology import Cluster
@@ -31,12 +31,14 @@ SILENT_AFTER = 0.5
 look, and that of the thread which finds out, within one second of going deaf."""
 RETRY_AT_MOST = 5.0
 """Seconds between two looks at a server that stays down."""
-RETRY_PRIMARY_AT_MOST = 1.0
+RETRY_PRIMARY_AT_MOST = 0.5
 """The same for a primary, which writes wait for."""
 PARKED_AFTER = 60.0
 """Seconds after the last read of a cluster until its servers are left in peace."""
 DEAF_FOR = 1.0
 """Seconds for which nobody waits for an answer, after one has not come in time."""
+LEND_FOR = 1.0
+"""Seconds that a connection of the project may wait for its primary's position."""
 JUST_NOW = 0.02
 """Seconds for which nobody asks again what was asked."""
 
@@ -81,6 +83,7 @@ class Watch:
         self._stopped = False
         self._woken_at = float("-inf")
         self._deaf_until = float("-inf")
+        self._lent: dict[int, tuple[float, Any]] = {}
 
     def __repr__(self) -> str:
         states = (f"{h.alias} {h.state}" for h in self.health.values())
@@ -193,8 +196,18 @@ class Watch:
             self._hurry(r.alias for r in edition.replicas if self.is_usable(r.alias))
 
     def look(self, connection: Any) -> Position | None:
-        """Ask for a position on a connection of the project. One round trip."""
-        return look(connection, of_replica=False)[0]
+        """
+        Ask for a position on a connection of the project. One round trip.
+
+        Raises what the driver raises; that it was lost, after `LEND_FOR` seconds.
+        """
+        self.wake()
+        thread = threading.get_ident()
+        self._lent[thread] = (self._clock(), connection)
+        try:
+            return look(connection, of_replica=False)[0]
+        finally:
+            del self._lent[thread]
 
     def in_transaction(self, connection: Any) -> bool:
         """Say whether a transaction is open on a connection of this thread."""
@@ -313,6 +326,9 @@ class Watch:
     def tick(self) -> None:
         """Find those that hang. Called by a thread of its own, again and again."""
         now = self._clock()
+        for lent_at, connection in list(self._lent.values()):
+            if now - lent_at > LEND_FOR:
+                shut(connection)
         for follower in self._followers:
             since = follower.asking_since
             if since is None:
@@ -415,13 +431,13 @@ class _Follower(threading.Thread):
                 of_replica = self.alias != self._edition.primary
                 self._asker = self._make(self.alias, of_replica)
             look = self._asker.ask()
+            self._watch.saw(self._edition, self.alias, look)
         except Exception as error:  # A driver that is not installed, too.
             line = self._asker.line(error) if self._asker else type(error).__name__
             self._watch.failed(self.alias, line)
             return False
         finally:
             self.asking_since = None
-        self._watch.saw(self._edition, self.alias, look)
         if self._watch.health[self.alias].state not in ("promoted", "demoted"):
             return True
         # Its name may lead to another server by the next time.
