@@ -43,7 +43,14 @@ sys.addaudithook(_refuse_to_leave)
 
 
 class Untouchable:
-    """The connection of a driver, on which nothing may be asked or looked up."""
+    """
+    The connection of a driver, on which nothing may be asked or looked up.
+
+    But for what libpq keeps here in the client: whether a transaction is open.
+    """
+
+    class pgconn:
+        transaction_status = 0
 
     def __getattr__(self, name: str) -> Any:
         raise WentOut(f"connection.{name}")

@@ -11,7 +11,8 @@ def row(connection: Any, sql: str) -> Any:
     Past Django's cursor, so that no execute wrapper runs and no test that counts the
     project's queries counts this one.
     """
-    connection.ensure_connection()
+    if connection.connection is None:
+        connection.ensure_connection()
     with (
         connection.wrap_database_errors,
         # SQLite's cursor is no context manager.

@@ -18,7 +18,13 @@ def working(pool: str, concurrency: int = 1) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CELERY_SKIP_CHECKS", "1")
         options = {"pool": pool, "concurrency": concurrency}
-        with start_worker(app, perform_ping_check=False, **options):
+        with start_worker(
+            # The level of the root logger, which stays.
+            app,
+            perform_ping_check=False,
+            loglevel="WARNING",
+            **options,
+        ):
             yield
             # It ends when it has a message, or has waited two seconds for one.
             state.should_terminate = 0

@@ -78,7 +78,8 @@ def _history(system: int, timeline: int) -> str:
 
 
 def _row(connection: Any) -> Any:
-    connection.ensure_connection()
+    if connection.connection is None:
+        connection.ensure_connection()
     if _asks_less(connection):
         return row(connection, _ASKING_LESS)
     try:
