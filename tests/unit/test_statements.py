@@ -88,6 +88,12 @@ def test_reads_only_the_head_of_a_huge_insert() -> None:
         "SAVEPOINT s1",
         "EXPLAIN DELETE FROM t",
         "VALUES (1), (2)",
+        # Django's `contains=F("b")`, on PostgreSQL and on MariaDB.
+        r"SELECT 1 FROM t WHERE a LIKE '%%' || REPLACE(REPLACE((b), E'\\', E'\\\\'), "
+        r"E'%%', E'\\%%') || '%%'",
+        r"SELECT 1 FROM t WHERE a LIKE CONCAT('%%', REPLACE(REPLACE(b, '\\', '\\\\'), "
+        r"'%%', '\\%%'), '%%')",
+        "SELECT a #>> '{b}' FROM t",
     ],
 )
 def test_reads_may_not_write(sql: str) -> None:
@@ -117,7 +123,13 @@ def test_reads_may_not_write(sql: str) -> None:
         "COPY t FROM STDIN",
         "REFRESH MATERIALIZED VIEW v",
         r"SELECT 1 WHERE 'a' LIKE 'x' ESCAPE '\' OR cleanup()",
+        r"SELECT '\\\' OR cleanup() OR '",
+        r"SELECT 'it\'s', cleanup('n')",
         "SELECT 1 AS \"it's\", cleanup('n')",
+        "SELECT /*! cleanup() */ 1",
+        "SELECT /*M!100000 cleanup() */ 1",
+        "SELECT 1--cleanup()",
+        "SELECT 1 # it's\n, cleanup('n')",
         "SELECT /* a /* b */ ' */ cleanup('n')",
         "COMMIT PREPARED 'x'",
         "",

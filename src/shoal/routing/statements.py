@@ -46,10 +46,14 @@ _CALL = re.compile(rf"({_QUALIFIED})\s*\(", _FLAGS)
 _QUOTED = re.compile(r'"[^"]*"|`[^`]*`')
 _LATER = re.compile(r";\s*\S|\bINTO\b|\bPREPARED\b", re.IGNORECASE)
 _TRICKY = re.compile(
-    r"""\\|/\*(?:(?!\*/).)*/\*|"[^"']*'[^"]*"|`[^`']*'[^`]*`""", _FLAGS
+    r"""(?<!\\)\\(?:\\\\)*['"]"""
+    r"""|/\*(?:(?!\*/).)*/\*|/\*M?!|--\S|\#[^\n]*['"][^\n]*\n"""
+    r"""|"[^"']*'[^"]*"|`[^`']*'[^`]*`""",
+    _FLAGS,
 )
-"""What servers read in several ways: backslashes, comments inside comments, quotes
-inside quoted names. Nobody looks for the end of a text in that."""
+"""What servers read in several ways: a backslash in front of a quote, unless another
+backslash takes it; comments inside comments, and those that only some servers take for
+one; quotes inside quoted names. Nobody looks for the end of a text in that."""
 
 _WRITING_WORDS = frozenset(
     {"insert", "update", "delete", "merge", "replace", "truncate", "load"}
