@@ -18,7 +18,16 @@ from tests.project.feedback.models import Review, Vote
 from tests.project.pages.models import Page, Topic
 
 from shoal.errors import UnknownCluster, UnknownRole
-from shoal.routing import Router, pinned, role, stale, unguarded, unit_of_work, writes
+from shoal.routing import (
+    Router,
+    fresh,
+    pinned,
+    role,
+    stale,
+    unguarded,
+    unit_of_work,
+    writes,
+)
 from shoal.routing.context import current, current_unit
 from shoal.routing.members import pick_replica
 from shoal.topology import Replica
@@ -356,3 +365,9 @@ def test_an_operation_without_a_model_runs_on_every_cluster_of_its_app() -> None
         assert allowed(cluster="catalog") == ["catalog"]
         assert allowed(model=Tag) == ["accounts"]
         assert allowed(model_name="tag") == ["accounts"]
+
+
+def test_fresh_waits_no_negative_time() -> None:
+    text = r"^fresh\(wait=-1\): it takes seconds, 0 or more\.$"
+    with pytest.raises(ValueError, match=text):
+        fresh(wait=-1)

@@ -170,7 +170,7 @@ class fresh(Scope):
 
     def __init__(self, *clusters: ClusterName, wait: float = 0.0) -> None:
         if not wait >= 0:
-            raise ValueError(f"fresh(wait={wait!r}): it is a number of seconds.")
+            raise ValueError(f"fresh(wait={wait!r}): it takes seconds, 0 or more.")
         super().__init__(dict.fromkeys(_known(clusters)))
         self._wait = wait
 
