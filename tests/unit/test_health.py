@@ -201,6 +201,9 @@ def test_a_parked_watch_forgets(watch: Watch) -> None:
     watch.park()
     assert states(watch) == ["unknown", "unknown"]
     assert not watch.has_reached("replica", at(1))
+    under_way = answer(at(1), time.monotonic() - 1, is_replica=True)
+    watch.saw(SITE, "replica", under_way)
+    assert not watch.has_reached("replica", at(1))
     watch.meet(SITE, within=5)
     until(lambda: states(watch) == ["up", "up"])
 

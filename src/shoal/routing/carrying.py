@@ -7,6 +7,7 @@ they were given.
 
 import functools
 import logging
+import time
 from http.cookies import CookieError
 from typing import Any
 
@@ -71,6 +72,7 @@ def _receive(unit: Unit, *texts: str) -> None:
 
 def send(request: HttpRequest, response: HttpResponseBase, unit: Unit) -> None:
     """Give the response the token of what was written since the last one, if any."""
+    _ask_again(unit)
     writes.learn(unit)
     tokens = lasting(unit)
     if tokens != unit.carried:
@@ -80,6 +82,18 @@ def send(request: HttpRequest, response: HttpResponseBase, unit: Unit) -> None:
     unit.carried = tokens
     unit.was_refused = False
     unit.after_write = functools.partial(send, request, response, unit)
+
+
+def _ask_again(unit: Unit) -> None:
+    """
+    Let what was learned on the way (`export_token()`) be learned anew.
+
+    Another request of this visitor may have been answered since, and its token must
+    not be replaced by an older one.
+    """
+    for name, position in lasting(unit).items():
+        if position != (unit.carried or {}).get(name):
+            unit.written.setdefault(name, time.monotonic())
 
 
 def _give(request: HttpRequest, response: HttpResponseBase, text: str) -> None:

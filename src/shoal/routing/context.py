@@ -79,12 +79,14 @@ class Unit:
     open_writes: dict[ClusterName, OpenWrite] = field(default_factory=dict)
     reasons: dict[ClusterName, Choice] = field(default_factory=dict)
     """The last choice by edition, for whoever wants to know."""
-    connections: dict[ClusterName, tuple[int, Any]] = field(default_factory=dict)
+    connections: dict[ClusterName, tuple[object, Any]] = field(default_factory=dict)
     """A thread and its connection to the primary, by edition."""
     source: Any = None
     """The WSGI environment or ASGI scope of the request that this is the unit of."""
     outer: "Unit | None" = None
     """The unit of work that goes on after that request."""
+    is_handled: bool = False
+    """Whether that request has yet to be answered."""
     carried: Mapping[ClusterName, Position] | None = None
     """The token that the visitor has by now; `None` before it was looked for."""
     was_refused: bool = False

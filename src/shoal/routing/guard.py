@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from django.db import InterfaceError, OperationalError, ProgrammingError, connections
+from django.db import OperationalError, ProgrammingError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from shoal.conf import until_settings_change
@@ -66,10 +66,14 @@ def guard(
     may = _may_write(connection.alias, text)
     try:
         result = execute(sql, params, many, context)
-    except (ProgrammingError, OperationalError, InterfaceError) as error:
+    except BaseException as error:
+        if may and not connection.in_atomic_block:
+            # A procedure, or executemany() on MySQL, may have committed before. And
+            # what was lost, or not waited for, may be no more than the answer.
+            _wrote(connection)
         if lost(error):
-            _lose(error, connection, may, tables)
-        else:
+            _lose(error, connection, tables)
+        elif isinstance(error, ProgrammingError | OperationalError):
             _explain(error, connection.alias)
         raise
     if may:
@@ -86,9 +90,11 @@ def around(alias: Alias, statement: Any) -> Iterator[None]:
     if tables:
         _check(alias, tables)
     may = _may_write(alias, text)
-    yield
-    if may:
-        _wrote(connection)
+    try:
+        yield
+    finally:
+        if may:
+            _wrote(connection)
 
 
 def _may_write(alias: Alias, text: str) -> bool:
@@ -116,17 +122,11 @@ def _primary_of(alias: Alias) -> Cluster | None:
     return member[1]
 
 
-def _lose(
-    error: Exception, connection: Any, may: bool, tables: tuple[str, ...]
-) -> None:
-    """Note that a server is gone, and what may have been written all the same."""
+def _lose(error: BaseException, connection: Any, tables: tuple[str, ...]) -> None:
+    """Note that a server is gone; say so, if this was a write."""
     observer(current()).suspect(connection.alias, str(error).partition("\n")[0])
     edition = _primary_of(connection.alias)
-    if edition is None:
-        return
-    if may and not connection.in_atomic_block:
-        writes.happened(connection, edition)
-    if tables:
+    if edition is not None and tables:
         raise unavailable(edition, str(error).partition("\n")[0]) from error
 
 

@@ -3,7 +3,7 @@
 import functools
 import random
 from collections.abc import Sequence
-from threading import get_ident
+from threading import local
 from typing import Any
 
 from django.db import connections
@@ -18,6 +18,16 @@ from shoal.topology import Cluster, Replica
 from shoal.types import Alias
 
 _choice = functools.lru_cache(maxsize=None)(Choice)
+
+
+class _Thread(local):
+    """What stands for this thread. Its number is given to another one after it."""
+
+    def __init__(self) -> None:
+        self.key = object()
+
+
+_thread = _Thread()
 
 
 def for_write(cluster: Cluster, instance: Any = None) -> Alias:
@@ -72,7 +82,17 @@ def _choose(edition: Cluster, context: Context, unit: Unit) -> Choice:
         choice = choose(edition, unit, watch)
         if unit.begun or choice.alias != edition.primary:
             kept[edition.name] = choice
+            if not any_will_do:
+                _drop_if_written(edition, unit)
     return choice
+
+
+def _drop_if_written(edition: Cluster, unit: Unit) -> None:
+    """Keep no choice that another thread of this unit has written during."""
+    if edition.name in unit.written or edition.name in unit.open_writes:
+        choice = unit.members.get(edition.name)
+        if choice is not None and choice.alias != edition.primary:
+            unit.members.pop(edition.name, None)
 
 
 def _connection(edition: Cluster, unit: Unit) -> Any:
@@ -82,9 +102,9 @@ def _connection(edition: Cluster, unit: Unit) -> Any:
     Kept for a unit of work that somebody has begun, since looking one up costs more
     than all the rest of the choice.
     """
-    thread = get_ident()
+    thread = _thread.key
     kept = unit.connections.get(edition.name)
-    if kept is not None and kept[0] == thread:
+    if kept is not None and kept[0] is thread:
         return kept[1]
     connection = connections[edition.primary]
     if unit.begun:
@@ -111,7 +131,7 @@ def _fresh(edition: Cluster, unit: Unit, watch: Observer) -> Choice:
         position = None if unit.begun else watch.primary_since(edition, written)
         if position is None:
             return _choice(edition.primary, "own write")
-        writes.keep(unit, edition, position)
+        writes.keep(unit, edition, position, written)
     token = unit.tokens.get(edition.name)
     if token is None:
         return _any(edition, unit, watch)

@@ -21,13 +21,18 @@ def begin_request(*, environ: Any = None, **kwargs: Any) -> None:
     if environ is None:
         return
     before = current()
-    outer = before.unit
-    if outer is not None and outer.source is not None:
-        # Of a response that nobody has closed.
-        outer = outer.outer
-    unit = Unit(source=environ, outer=outer)
+    unit = Unit(source=environ, outer=_outer(before.unit))
     set_current(replace(before, unit=unit))
     carrying.receive_from_environ(environ, unit)
+
+
+def _outer(unit: Unit | None) -> Unit | None:
+    """Return the unit of work that a request begins in, and goes back to."""
+    if unit is None or unit.source is None or unit.is_handled:
+        # Handled: a view makes a request of its own, with Django's test client, say.
+        return unit
+    # Of a response that nobody has closed.
+    return unit.outer
 
 
 def end_request(**kwargs: Any) -> None:
@@ -51,10 +56,12 @@ def unit_of(request: HttpRequest) -> Iterator[Unit]:
     source = scope if scope is not None else getattr(request, "environ", None)
     goes_on = unit is not None and unit.source is not None and unit.source is source
     if unit is None or not goes_on:
-        unit = Unit(source=source, outer=before.unit)
+        unit = Unit(source=source, outer=_outer(before.unit))
         set_current(replace(before, unit=unit))
+    unit.is_handled = True
     try:
         yield unit
     finally:
+        unit.is_handled = False
         left = unit if goes_on or scope is not None else before.unit
         set_current(replace(before, unit=left))

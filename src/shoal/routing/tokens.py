@@ -196,6 +196,8 @@ def _drop_of_the_past(unit: Unit, edition: Cluster, token: Position) -> None:
         edition.primary, within=ASK_WITHIN
     ):
         return
-    position = watch.health[edition.primary].position
+    primary = watch.health[edition.primary]
+    # A demoted one may be the old one, at an address that is about to lead elsewhere.
+    position = primary.position if primary.state == "up" else None
     if position is not None and not position.comparable(token):
         unit.dropped.add(edition.name)

@@ -24,11 +24,12 @@ https://www.postgresql.org/docs/current/libpq-status.html#LIBPQ-PQTRANSACTIONSTA
 def happened(connection: Any, edition: Cluster) -> None:
     """Remember that this unit of work has written on the edition's primary."""
     unit = current_unit()
-    unit.members.pop(edition.name, None)
     if not _in_transaction(connection):
         committed(unit, edition.name)
     elif not _is_open(unit, edition.name, connection):
         _open(unit, edition.name, connection)
+    # After that: a thread that chooses a member right now looks for it afterwards.
+    unit.members.pop(edition.name, None)
 
 
 def committed(unit: Unit, edition: ClusterName) -> None:
@@ -39,9 +40,9 @@ def committed(unit: Unit, edition: ClusterName) -> None:
 
 
 def _mark(unit: Unit, edition: ClusterName) -> None:
+    unit.written[edition] = time.monotonic()
     unit.open_writes.pop(edition, None)
     unit.members.pop(edition, None)
-    unit.written[edition] = time.monotonic()
 
 
 def _open(unit: Unit, edition: ClusterName, connection: Any) -> None:
@@ -125,15 +126,32 @@ def learn(unit: Unit) -> None:
         return
     for edition in get_topology().editions():
         settle(unit, edition)
-        if edition.name in unit.written:
+        written = unit.written.get(edition.name)
+        if written is not None or _ends_unheard(unit, edition):
             # Not what somebody has learned since: who answers a visitor last has to
             # carry the latest position, whichever request has written last.
-            keep(unit, edition, _asked(edition))
+            keep(unit, edition, _asked(edition), written)
 
 
-def keep(unit: Unit, edition: Cluster, position: Position) -> None:
-    """Let this position, asked for after the last write, be the unit's token."""
-    unit.written.pop(edition.name, None)
+def _ends_unheard(unit: Unit, edition: Cluster) -> bool:
+    """
+    Say whether this unit has written where nobody hears of a commit.
+
+    Without autocommit, drivers but psycopg do not tell whether a transaction is open.
+    """
+    if edition.name not in unit.open_writes:
+        return False
+    connection = connections[edition.primary]
+    return not connection.in_atomic_block and not connection.autocommit
+
+
+def keep(
+    unit: Unit, edition: Cluster, position: Position, written: float | None
+) -> None:
+    """Let this position, asked for after the write of that moment, be the token."""
+    if unit.written.get(edition.name) == written:
+        # Otherwise another thread has written since.
+        unit.written.pop(edition.name, None)
     unit.dropped.discard(edition.name)
     before = unit.tokens.get(edition.name)
     unit.tokens[edition.name] = before.merge(position) if before else position

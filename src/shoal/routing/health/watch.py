@@ -82,6 +82,7 @@ class Watch:
         self._wanted = True
         self._stopped = False
         self._woken_at = float("-inf")
+        self._parked_at = float("-inf")
         self._deaf_until = float("-inf")
         self._lent: dict[int, tuple[float, Any]] = {}
 
@@ -233,6 +234,10 @@ class Watch:
 
     def saw(self, edition: Cluster, alias: Alias, look: Look) -> None:
         with self._changed:
+            if look.asked_at < self._parked_at:
+                # What is forgotten at parking is not to come back by an answer that
+                # was under way.
+                return
             log, now = self._logs[edition.name], time.time()
             before = self.health[alias]
             if alias == edition.primary:
@@ -348,6 +353,7 @@ class Watch:
         if not self._wanted:
             with self._changed:
                 self._awake.clear()
+                self._parked_at = self._clock()
                 for health in self.health.values():
                     # Nobody would refuse a write for long for what was true once.
                     edition = self._editions_of[health.alias]
