@@ -1,5 +1,5 @@
 """
-Keeps looking at the servers of the clusters it is given, in threads of its own.
+Takes what threads see of the servers of some clusters, says who may serve a read.
 
 A look costs one round trip. Nobody who routes a read waits for one: what was last seen
 of a replica's position is less than what it has by now.
@@ -14,6 +14,7 @@ from typing import Any
 
 from shoal.routing.health import judging
 from shoal.routing.health.asking import ANSWER_WITHIN, Asker, shut
+from shoal.routing.health.followers import Follower, Ticker
 from shoal.routing.health.lag import PrimaryLog
 from shoal.routing.health.values import Health, Look
 from shoal.topology import Cluster
@@ -33,8 +34,6 @@ RETRY_AT_MOST = 5.0
 """Seconds between two looks at a server that stays down."""
 RETRY_PRIMARY_AT_MOST = 0.5
 """The same for a primary, which writes wait for."""
-PARKED_AFTER = 60.0
-"""Seconds after the last read of a cluster until its servers are left in peace."""
 DEAF_FOR = 1.0
 """Seconds for which nobody waits for an answer, after one has not come in time."""
 LEND_FOR = 1.0
@@ -77,7 +76,7 @@ class Watch:
         self._changed = threading.Condition()
         self._logs = {name: PrimaryLog() for name in self.editions}
         self._expected: dict[str, tuple[float, Position]] = {}
-        self._followers: list[_Follower] = []
+        self._followers: list[Follower] = []
         self._awake = threading.Event()
         self._wanted = True
         self._stopped = False
@@ -308,11 +307,11 @@ class Watch:
                 followers = self._followers
             else:
                 followers = self._followers = [
-                    _Follower(self, edition, alias, self._asker)
+                    Follower(self, edition, alias, self._asker)
                     for edition in self.editions.values()
                     for alias in edition.aliases
                 ]
-                self._begin(*followers, _Ticker(self))
+                self._begin(*followers, Ticker(self))
         for follower in followers:
             follower.hurry()
 
@@ -385,87 +384,3 @@ class Watch:
         for follower in self._followers:
             if follower.asking_since is not None:
                 follower.give_up()
-
-
-class _Follower(threading.Thread):
-    """Looks at one server, as long as its watch goes on."""
-
-    def __init__(
-        self,
-        watch: Watch,
-        edition: Cluster,
-        alias: Alias,
-        asker: Callable[[Alias, bool], Asker],
-    ) -> None:
-        # A daemon: a server that never answers must not keep the process from ending.
-        super().__init__(name=f"shoal-watch-{alias}", daemon=True)
-        self.alias = alias
-        self.asking_since: float | None = None
-        self._watch, self._edition, self._make = watch, edition, asker
-        self._hurried = threading.Event()
-        self._asker: Asker | None = None
-
-    def hurry(self, *, anew: bool = False) -> None:
-        """Look now, and on a new connection if it is to be `anew`."""
-        if anew and self._asker is not None:
-            self._asker.renew()
-        self._hurried.set()
-
-    def give_up(self) -> None:
-        if self._asker is not None:
-            self._asker.give_up()
-
-    def run(self) -> None:
-        failures = 0
-        try:
-            while not self._watch.is_stopped:
-                self._watch.wait_until_awake()
-                self._hurried.clear()
-                if self._watch.is_stopped:
-                    return
-                failures = 0 if self._look() else failures + 1
-                pause = self._watch.pause(self._edition, self.alias, failures)
-                self._hurried.wait(pause)
-        finally:
-            if self._asker is not None:
-                self._asker.close()
-
-    def _look(self) -> bool:
-        self.asking_since = time.monotonic()
-        try:
-            if self._asker is None:
-                of_replica = self.alias != self._edition.primary
-                self._asker = self._make(self.alias, of_replica)
-            look = self._asker.ask()
-            self._watch.saw(self._edition, self.alias, look)
-        except Exception as error:  # A driver that is not installed, too.
-            line = self._asker.line(error) if self._asker else type(error).__name__
-            self._watch.failed(self.alias, line)
-            return False
-        finally:
-            self.asking_since = None
-        if self._watch.health[self.alias].state not in ("promoted", "demoted"):
-            return True
-        # Its name may lead to another server by the next time.
-        self._asker.renew()
-        return False
-
-
-class _Ticker(threading.Thread):
-    """Watches the watchers."""
-
-    EVERY = 0.1
-
-    def __init__(self, watch: Watch) -> None:
-        super().__init__(name="shoal-watch", daemon=True)
-        self._watch = watch
-
-    def run(self) -> None:
-        ticks = 0
-        while not self._watch.is_stopped:
-            self._watch.wait_until_awake()
-            time.sleep(self.EVERY)
-            self._watch.tick()
-            ticks += 1
-            if ticks % round(PARKED_AFTER / self.EVERY) == 0:
-                self._watch.park()
