@@ -3,16 +3,20 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
 from django.db import Error, OperationalError
 
-from shoal.routing.health import Health, Watch, judging
+from shoal.routing.context import Unit, current, set_current
+from shoal.routing.health import Health, State, Watch, judging
 from shoal.routing.health.lag import KEPT, PrimaryLog
 from shoal.routing.health.values import Look
 from shoal.routing.health.watch import EVERY, RETRY_AT_MOST, RETRY_PRIMARY_AT_MOST
 from shoal.routing.losses import conflicted, lost
+from shoal.routing.tokens import welcome
+from shoal.testing.observer import MirrorObserver
 from shoal.topology import Cluster, Position, Replica
 
 
@@ -239,6 +243,37 @@ def test_a_thread_that_cannot_begin(
     watch.suspect("replica", "failed")
     assert watch.is_usable("replica"), "or nobody would ever find it well again"
     assert [record.message for record in caplog.records] == ["servers not watched"]
+
+
+class AfterAFailover(MirrorObserver):
+    """No replica has reached the token, and the primary answers from another log."""
+
+    def __init__(self, state: State) -> None:
+        super().__init__()
+        primary = Health(alias="catalog", state=state, position=Position("old", {}))
+        self.health = {"catalog": primary}
+
+    def has_reached(self, alias: str, position: Position) -> bool:
+        return False
+
+    def look_again(self, alias: str, *, within: float) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("state", "dropped"), [("up", {"catalog"}), ("demoted", set())]
+)
+def test_only_a_primary_makes_a_token_one_of_the_past(
+    state: State, dropped: set[str]
+) -> None:
+    unit = Unit(tokens={"catalog": at(1)})
+    before = current()
+    set_current(replace(before, observer=AfterAFailover(state)))
+    try:
+        welcome(unit)
+    finally:
+        set_current(before)
+    assert unit.dropped == dropped
 
 
 class Cause(Exception):
