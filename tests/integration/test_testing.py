@@ -1,5 +1,8 @@
 """What a project gets for its own tests."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import pytest
 from django.contrib.auth.models import User
 from django.db import connections, transaction
@@ -7,11 +10,8 @@ from django.test import Client
 
 from shoal.errors import UnknownCluster
 from shoal.lab import Lab
-from shoal.testing import (
-    TestCase,
-    TransactionTestCase,
-    served_by,
-)
+from shoal.routing.context import current, set_current
+from shoal.testing import TestCase, TransactionTestCase, served_by
 from tests.project.catalog.models import Product
 from tests.project.feedback.models import Review
 from tests.project.pages.models import Page
@@ -136,3 +136,21 @@ def test_a_replica_has_no_test_database_of_its_own() -> None:
     names = {alias: connections[alias].settings_dict["NAME"] for alias in connections}
     assert names["catalog_r1"] == names["catalog_r2"] == names["catalog"]
     assert names["catalog"] == "test_catalog"
+
+
+@pytest.fixture
+def careless() -> Iterator[None]:
+    """Changes the context, and puts it back while others have theirs open."""
+    before = current()
+    set_current(replace(before, observer=object()))
+    yield
+    set_current(before)
+
+
+@pytest.mark.parametrize("turn", ["first", "second"])
+@pytest.mark.shoal(mirror_replicas=False)
+def test_what_a_test_leaves_in_the_context_is_gone_for_the_next(
+    turn: str, request: pytest.FixtureRequest
+) -> None:
+    assert current().observer is None
+    request.getfixturevalue("careless")

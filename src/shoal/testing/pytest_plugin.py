@@ -59,10 +59,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if not _is_used():
         return
     from shoal.routing import unit_of_work
+    from shoal.routing.context import current, set_current
     from shoal.testing.mirrors import mirrored
 
     mark = item.get_closest_marker("shoal")
     stack = item.stash[_STACK] = contextlib.ExitStack()
+    # Whatever a test or its fixtures leave behind, the next one begins without.
+    stack.callback(set_current, current())
     stack.enter_context(unit_of_work())
     if mark is None or mark.kwargs.get("mirror_replicas", True):
         stack.enter_context(mirrored())
