@@ -12,3 +12,9 @@ Role: TypeAlias = str
 """A key of a cluster's `ROLES`: the name of one edition."""
 
 Consistency: TypeAlias = Literal["session", "eventual", "primary"]
+
+Ids: TypeAlias = Literal["bucketed", "plain"]
+"""What automatic primary keys of a sharded cluster look like."""
+
+Bucket: TypeAlias = int
+"""One of the fixed slices of the key space: 0 to 4095."""

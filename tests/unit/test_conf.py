@@ -7,7 +7,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
-from shoal.conf import Conf, get_conf, parse
+from shoal.conf import SHARDED_ENGINE, Conf, get_conf, parse
 from shoal.errors import SettingsError
 
 PG = {"ENGINE": "django.db.backends.postgresql"}
@@ -86,8 +86,9 @@ def test_an_empty_setting_has_no_clusters() -> None:
         (
             clusters(main={"REPLICA": ["main_r1"]}),
             """shoal.E001: SHOAL["CLUSTERS"]['main'] has the unknown key 'REPLICA'. """
-            "Did you mean 'REPLICAS'? Known: 'APPS', 'CONSISTENCY', 'MAX_LAG', "
-            "'MODELS', 'REPLICAS', 'REQUEST_ROLE', 'ROLES'.",
+            "Did you mean 'REPLICAS'? Known: 'APPS', 'CONSISTENCY', 'IDS', "
+            "'KEYS', 'MAX_GATHER_ROWS', 'MAX_LAG', 'MODELS', 'REPLICAS', "
+            "'REQUEST_ROLE', 'ROLES', 'SHARDS'.",
         ),
         (
             clusters(mian={}),
@@ -170,12 +171,6 @@ def test_an_empty_setting_has_no_clusters() -> None:
             """shoal.E007: SHOAL["CONTROL"] is 'main_r1', which is a replica. """
             "Shoal writes there: name the alias of a primary.",
         ),
-        (
-            clusters(main={"SHARDS": ["site"]}),
-            """shoal.E001: SHOAL["CLUSTERS"]['main'] has 'SHARDS', which belongs to """
-            "sharded clusters. This version serves unsharded clusters only; remove "
-            "it.",
-        ),
     ],
 )
 def test_names_what_is_wrong_and_the_way_out(setting: Any, expected: str) -> None:
@@ -233,3 +228,146 @@ def test_shows_no_password() -> None:
     conf, problems = parse(clusters(main={"REPLICAS": ["other"]}), databases)
     assert problems
     assert "hunter2" not in repr(conf) + repr(problems)
+
+
+SHARDED: dict[str, dict[str, Any]] = {
+    "default": {},
+    "main": PG,
+    "reviews": {"ENGINE": SHARDED_ENGINE},
+    "r0": PG,
+    "r1": PG,
+    "r1_replica": PG,
+    "my": {"ENGINE": "django.db.backends.mysql"},
+    "more": {"ENGINE": SHARDED_ENGINE},
+}
+
+
+def of_shards(databases: Any = SHARDED, /, **entries: Any) -> list[str]:
+    entries.setdefault("more", {"SHARDS": ["my"]})
+    found = parse(clusters(**entries) | {"CONTROL": "main"}, databases)[1]
+    return [f"{p.id}: {p.message} {p.hint}" for p in found]
+
+
+def test_reads_shards() -> None:
+    entry = {
+        "APPS": ["reviews"],
+        "SHARDS": ["r0", "r1"],
+        "IDS": "plain",
+        "KEYS": {"reviews.Review": "product", "reviews.Vote": ["a", "b"]},
+        "MAX_GATHER_ROWS": 10,
+    }
+    own = {"REPLICAS": ["r1_replica"]}
+    assert of_shards(reviews=entry, r1=own) == []
+    conf = parse(clusters(reviews=entry, r1=own), SHARDED)[0]
+    reviews = conf.clusters["reviews"]
+    assert (reviews.shards, reviews.ids) == (("r0", "r1"), "plain")
+    assert reviews.max_gather_rows == 10
+    assert dict(reviews.keys) == {
+        "reviews.review": ("product",),
+        "reviews.vote": ("a", "b"),
+    }
+
+
+def test_shoals_own_tables_are_on_default_or_on_the_first_home_shard() -> None:
+    entry = clusters(reviews={"SHARDS": ["r0", "r1"]})
+    assert parse(entry, SHARDED)[0].control == "r0"
+    conf = parse(entry, SHARDED | FULL_DEFAULT)[0]
+    assert conf.control == "default"
+    assert "default" in conf.clusters
+    assert parse(clusters(main={}), SHARDED)[0].control is None
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        (
+            {"reviews": {"APPS": ["reviews"]}},
+            "shoal.E021: 'reviews' has the ENGINE 'shoal.backends.sharded', but "
+            """SHOAL["CLUSTERS"]['reviews'] has no shards. Add "SHARDS": ["...", """
+            '"..."]; the first is home.',
+        ),
+        (
+            {"reviews": {"SHARDS": ["r0", "my"]}, "more": {"SHARDS": ["r1"]}},
+            "shoal.E022: 'my', a shard of 'reviews', has the ENGINE "
+            "'django.db.backends.mysql', but the home shard 'r0' has "
+            "'django.db.backends.postgresql'. All shards of a cluster run the same "
+            "engine.",
+        ),
+        (
+            {"reviews": {"SHARDS": ["more"]}},
+            "shoal.E022: 'more' is a shard of 'reviews', and sharded itself. A shard "
+            "is one database, with or without replicas.",
+        ),
+        (
+            {"reviews": {"SHARDS": ["r0", "r1"]}, "r1": {"APPS": ["auth"]}},
+            "shoal.E007: 'r1' is listed as a shard of cluster 'reviews', but it is "
+            "the primary of cluster 'r1'. An alias is one thing: list it once, or add "
+            "another alias.",
+        ),
+        (
+            {"reviews": {"SHARDS": ["r0", "r0"]}},
+            "shoal.E007: 'r0' is listed twice as a shard of cluster 'reviews'. List "
+            "each shard once.",
+        ),
+        (
+            {"main": {"IDS": "plain"}, "reviews": {"SHARDS": ["r0"]}},
+            """shoal.E001: SHOAL["CLUSTERS"]['main'] has 'IDS', but no shards. Add """
+            """"SHARDS": ["...", "..."], or remove 'IDS'.""",
+        ),
+        (
+            {"reviews": {"SHARDS": ["r0"], "IDS": "big"}},
+            """shoal.E001: SHOAL["CLUSTERS"]['reviews']["IDS"] is 'big'. Known: """
+            "'bucketed', 'plain'.",
+        ),
+        (
+            {"reviews": {"SHARDS": ["r0"], "KEYS": {"Review": "product"}}},
+            """shoal.E001: SHOAL["CLUSTERS"]['reviews']["KEYS"] names 'Review', """
+            """which is not a model label. Write "app_label.ModelName": "field".""",
+        ),
+        (
+            {"reviews": {"SHARDS": ["r0"], "KEYS": {"a.Review": 1}}},
+            """shoal.E001: SHOAL["CLUSTERS"]['reviews']["KEYS"]['a.Review'] is 1, """
+            """not the name of a field. Write {'a.Review': "field"}.""",
+        ),
+        (
+            {"reviews": {"SHARDS": ["r0"], "MAX_GATHER_ROWS": 0}},
+            """shoal.E001: SHOAL["CLUSTERS"]['reviews']["MAX_GATHER_ROWS"] is 0. It """
+            "is a number of rows above 0.",
+        ),
+        (
+            {"reviews": {"SHARDS": ["r0"], "REPLICAS": ["r1_replica"]}},
+            """shoal.E001: SHOAL["CLUSTERS"]['reviews'] has 'REPLICAS', but it is a """
+            "sharded cluster. A shard is a cluster: give replicas to each shard, in "
+            "an entry of its own. Editions of a sharded cluster are not supported.",
+        ),
+    ],
+)
+def test_names_what_is_wrong_with_shards(entries: Any, expected: str) -> None:
+    assert of_shards(**entries) == [expected]
+
+
+def test_a_cluster_of_shards_has_an_alias_of_its_own() -> None:
+    found = parse(clusters(main={"SHARDS": ["site"]}), DATABASES)[1]
+    assert [f"{p.id}: {p.message} {p.hint}" for p in found] == [
+        """shoal.E021: SHOAL["CLUSTERS"]['main'] has "SHARDS", but the ENGINE of """
+        "'main' is 'django.db.backends.postgresql'. Give it an alias of its own: "
+        """'main': {"ENGINE": "shoal.backends.sharded"}."""
+    ]
+
+
+def test_a_sharded_alias_has_an_entry() -> None:
+    found = parse(clusters(more={"SHARDS": ["my"]}), SHARDED)[1]
+    assert [p.message for p in found] == [
+        "'reviews' has the ENGINE 'shoal.backends.sharded', but no entry in "
+        """SHOAL["CLUSTERS"] says what its shards are."""
+    ]
+
+
+def test_the_control_database_is_not_sharded() -> None:
+    databases = {k: v for k, v in SHARDED.items() if k != "more"}
+    entry = clusters(reviews={"SHARDS": ["r0"]}) | {"CONTROL": "reviews"}
+    (problem,) = parse(entry, databases)[1]
+    assert (
+        problem.message
+        == """SHOAL["CONTROL"] is 'reviews', which is a sharded alias."""
+    )

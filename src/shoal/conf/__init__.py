@@ -12,10 +12,12 @@ from shoal.conf.reading import (
     read_settings,
     until_settings_change,
 )
+from shoal.conf.sharding import SHARDED_ENGINE
 from shoal.conf.values import ClusterConf, Conf, Problem, ReplicaConf
 
 __all__ = [
     "DUMMY_ENGINE",
+    "SHARDED_ENGINE",
     "ClusterConf",
     "Conf",
     "Problem",

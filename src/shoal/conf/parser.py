@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, get_args
 
+from shoal.conf import sharding
 from shoal.conf.values import ClusterConf, Conf, Problem, ReplicaConf
 from shoal.errors import did_you_mean
 from shoal.types import Alias, ClusterName, Consistency, Role
@@ -22,8 +23,8 @@ CLUSTER_KEYS = (
     "REPLICAS",
     "REQUEST_ROLE",
     "ROLES",
+    *sharding.SHARDED_KEYS,
 )
-SHARDED_KEYS = ("SHARDS", "IDS", "KEYS")
 _COOKIE_NAME = re.compile(r"[\w-]+", re.ASCII)
 DUMMY_ENGINE = "django.db.backends.dummy"
 
@@ -40,6 +41,14 @@ def parse(
 def is_configured(database: Mapping[str, Any]) -> bool:
     """Say whether an entry of `DATABASES` names a real database."""
     return database.get("ENGINE", DUMMY_ENGINE) not in ("", DUMMY_ENGINE)
+
+
+def is_member(alias: Alias, clusters: Mapping[ClusterName, ClusterConf]) -> bool:
+    """Say whether a cluster has this alias, as whatever."""
+    return alias in clusters or any(
+        alias in (*c.shards, *c.roles.values(), *(r.alias for r in c.replicas))
+        for c in clusters.values()
+    )
 
 
 class _Parser:
@@ -64,6 +73,9 @@ class _Parser:
         control = top.get("CONTROL")
         if control is not None and not self.alias(control, 'SHOAL["CONTROL"]'):
             control = None
+        control = control or sharding.control(clusters, self.databases, self.configured)
+        if control is not None and not is_member(control, clusters):
+            clusters[control] = ClusterConf(name=control)
         conf = Conf(
             clusters=MappingProxyType(clusters),
             control=control,
@@ -96,12 +108,6 @@ class _Parser:
         for key in value:
             if not isinstance(key, str):
                 self.wrong("E001", f"{where} has the key {key!r}.", "Keys are strings.")
-            elif known and key in SHARDED_KEYS:
-                self.wrong(
-                    "E001",
-                    f"{where} has {key!r}, which belongs to sharded clusters.",
-                    "This version serves unsharded clusters only; remove it.",
-                )
             elif known and key not in known:
                 self.wrong(
                     "E001",
@@ -131,6 +137,9 @@ class _Parser:
     def cluster(self, name: ClusterName, entry: object) -> ClusterConf:
         where = f'SHOAL["CLUSTERS"][{name!r}]'
         options = self.mapping(entry, where, CLUSTER_KEYS)
+        shards = sharding.read(self, name, options, where)
+        if shards:
+            options = {k: v for k, v in options.items() if k not in sharding.REFUSED}
         return ClusterConf(
             name=name,
             apps=self.strings(options, "APPS", where),
@@ -140,6 +149,7 @@ class _Parser:
             max_lag=self.max_lag(options, where),
             roles=self.roles(options, name, where),
             request_role=self.request_role(options, where),
+            **shards,
         )
 
     def strings(
@@ -280,7 +290,10 @@ class _Parser:
             for name, cluster in conf.clusters.items()
             if cluster.apps or cluster.models
         }
+        sharding.check(self, conf)
         for cluster in conf.clusters.values():
+            for shard in cluster.shards:
+                self.member(used, shard, "a shard", cluster)
             for role, alias in cluster.roles.items():
                 if alias != cluster.name:
                     self.member(used, alias, f"the edition {role!r}", cluster)

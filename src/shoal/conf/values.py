@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from shoal.types import Alias, ClusterName, Consistency, Role
+from shoal.types import Alias, ClusterName, Consistency, Ids, Role
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,12 @@ class ClusterConf:
     roles: Mapping[Role, Alias] = field(default_factory=dict)
     request_role: Any = None
     """A callable `request -> role`, or the dotted path of one."""
+    shards: tuple[Alias, ...] = ()
+    """In order; the first is home."""
+    ids: Ids = "bucketed"
+    keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The fields of the key, by label of the model in lower case."""
+    max_gather_rows: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +48,7 @@ class CookieConf:
 class Conf:
     clusters: Mapping[ClusterName, ClusterConf] = field(default_factory=dict)
     control: Alias | None = None
+    """Which alias holds Shoal's own tables; `None` where nothing needs them."""
     token_cookie: str = "shoal_token"
     """The name of the cookie that carries a visitor's token."""
     cookie: CookieConf = field(default_factory=CookieConf)

@@ -13,6 +13,8 @@ from shoal.conf import Conf, get_conf, until_settings_change
 from shoal.types import ClusterName
 
 ModelClass = type[Model]
+OWN_APP = "shoal"
+"""The label of the app whose tables are in the control database."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +87,12 @@ def get_placement() -> Placement:
 def build(conf: Conf) -> Placement:
     """Turn a checked conf into a placement. Pure."""
     clusters = conf.clusters.values()
+    by_app = {a: c.name for c in clusters for a in c.apps}
+    for cluster in clusters:
+        if conf.control in (cluster.name, *cluster.shards):
+            by_app[OWN_APP] = cluster.name
     return Placement(
-        by_app=MappingProxyType({a: c.name for c in clusters for a in c.apps}),
+        by_app=MappingProxyType(by_app),
         by_model=MappingProxyType({m: c.name for c in clusters for m in c.models}),
         rest="default" if "default" in conf.clusters else None,
     )

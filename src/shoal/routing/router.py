@@ -11,6 +11,7 @@ from django.db.models import Model
 
 from shoal.conf import on_settings_change
 from shoal.placement import get_placement, unconstrained
+from shoal.placement.models import OWN_APP
 from shoal.routing import members
 from shoal.topology import Cluster, cluster_named, get_topology
 from shoal.types import Alias, ClusterName
@@ -69,13 +70,24 @@ class Router:
         An operation without a model (`RunPython`, `RunSQL`) runs wherever its app has
         models, or on one cluster if it says `hints={"cluster": name}`.
         """
-        homes = _homes(app_label, model_name, hints)
         topology = get_topology()
+        if app_label == OWN_APP:
+            return _holds_own_tables(db)
+        homes = _homes(app_label, model_name, hints)
         member = topology.by_alias.get(db)
         if member is None:
             return None if None in homes else False
         cluster, edition = member
         return cluster.name in homes and db == edition.primary
+
+
+def _holds_own_tables(db: Alias) -> bool:
+    """Say whether this is the control database, or shards that it is one of."""
+    topology = get_topology()
+    if topology.control is None or db == topology.control:
+        return topology.control is not None
+    cluster = topology.by_alias.get(topology.control)
+    return cluster is not None and cluster[0].is_sharded and db == cluster[0].name
 
 
 def _learn(model: type[Model]) -> Alias | Cluster | None:
@@ -105,5 +117,7 @@ def _homes(
 
 def _share_edition(name: ClusterName, one: Alias | None, other: Alias | None) -> bool:
     cluster = get_topology().clusters[name]
+    if cluster.is_sharded:
+        return True
     editions = cluster.edition_of_alias(one), cluster.edition_of_alias(other)
     return None in editions or editions[0] is editions[1]

@@ -5,9 +5,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from shoal.conf import ClusterConf, Conf, get_conf, until_settings_change
+from shoal.conf import (
+    ClusterConf,
+    Conf,
+    get_conf,
+    until_settings_change,
+)
 from shoal.errors import UnknownCluster, UnknownRole, did_you_mean
-from shoal.types import Alias, ClusterName, Consistency, Role
+from shoal.types import Alias, ClusterName, Consistency, Ids, Role
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,10 +23,12 @@ class Replica:
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """One logical database: a primary, its replicas, and perhaps other editions."""
+    """
+    One logical database: a primary with its replicas and other editions, or shards.
+    """
 
     name: ClusterName
-    """The alias of the primary."""
+    """The alias of the primary, or the sharded alias."""
     replicas: tuple[Replica, ...] = ()
     consistency: Consistency = "session"
     max_lag: float = 30.0
@@ -31,10 +38,25 @@ class Cluster:
     role: Role | None = None
     """The role that this edition serves, where the cluster has roles."""
     request_role: Any = None
+    shards: tuple["Cluster", ...] = ()
+    """In order; the first is home."""
+    ids: Ids = "bucketed"
+    keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The fields of the key, by label of the model in lower case."""
+    max_gather_rows: int = 0
 
     @property
     def primary(self) -> Alias:
         return self.name
+
+    @property
+    def is_sharded(self) -> bool:
+        return bool(self.shards)
+
+    @property
+    def home(self) -> "Cluster":
+        """The shard that holds what is not sharded, and runs gathered queries."""
+        return self.shards[0]
 
     @property
     def has_one_member(self) -> bool:
@@ -43,7 +65,8 @@ class Cluster:
 
     @property
     def all_editions(self) -> tuple["Cluster", ...]:
-        return (self, *self.editions.values())
+        """What holds data on servers of its own: the editions, or the shards."""
+        return self.shards or (self, *self.editions.values())
 
     @property
     def aliases(self) -> tuple[Alias, ...]:
@@ -66,6 +89,8 @@ class Cluster:
 
     def edition_of_alias(self, alias: Alias | None) -> "Cluster | None":
         """Return the edition that has `alias` among its members."""
+        if self.is_sharded and alias == self.name:
+            return self
         for edition in self.all_editions:
             if alias in edition.aliases:
                 return edition
@@ -77,8 +102,9 @@ class Topology:
     clusters: Mapping[ClusterName, Cluster]
     """The clusters that models are placed on. Editions hang below their cluster."""
     control: Alias | None = None
+    """Which alias holds Shoal's own tables; `None` where no cluster needs them."""
     by_alias: Mapping[Alias, tuple[Cluster, Cluster]] = field(repr=False)
-    """Each member alias with its cluster and the edition of it."""
+    """Each member alias with its cluster and the edition, or shard, of it."""
     has_replicas: bool = False
     """Whether any edition has."""
 
@@ -117,7 +143,7 @@ def build(conf: Conf) -> Topology:
     hidden = {
         alias
         for cluster in conf.clusters.values()
-        for alias in cluster.roles.values()
+        for alias in (*cluster.roles.values(), *cluster.shards)
         if alias != cluster.name
     }
     clusters = {
@@ -131,6 +157,7 @@ def build(conf: Conf) -> Topology:
         for edition in cluster.all_editions
         for alias in edition.aliases
     }
+    by_alias |= {c.name: (c, c) for c in clusters.values() if c.is_sharded}
     return Topology(
         clusters=MappingProxyType(clusters),
         control=conf.control,
@@ -154,7 +181,21 @@ def _cluster(conf: ClusterConf, whole: Conf) -> Cluster:
         own_role,
         editions=MappingProxyType(editions),
         request_role=conf.request_role,
+        shards=tuple(_shard(alias, conf, whole) for alias in conf.shards),
+        ids=conf.ids,
+        keys=conf.keys,
+        max_gather_rows=conf.max_gather_rows,
     )
+
+
+def _shard(alias: Alias, conf: ClusterConf, whole: Conf) -> Cluster:
+    """Return a shard; one that the setting does not list has no replicas."""
+    shard = whole.clusters.get(alias)
+    if shard is None:
+        shard = ClusterConf(
+            name=alias, consistency=conf.consistency, max_lag=conf.max_lag
+        )
+    return _edition(shard, None)
 
 
 def _edition(conf: ClusterConf, role: Role | None, **more: Any) -> Cluster:
