@@ -12,6 +12,7 @@ from tests.integration.docs.pages import DOCS, ROOT, Block, blocks, commands, pa
 
 from shoal import errors
 from shoal.conf import parse
+from shoal.conf import SHARDED_ENGINE
 from shoal.conf.parser import CLUSTER_KEYS, KEYS
 from shoal.management.commands.shoal import SUBCOMMANDS
 
@@ -144,16 +145,20 @@ def settings_in(block: Block) -> dict[str, ast.expr]:
 
 
 def as_databases(shown: ast.expr) -> dict[str, dict[str, str]]:
-    """Return the aliases of a literal, all of one engine; `{}` stays empty."""
+    """Return the aliases of a literal, one engine for all that say nothing else."""
     if not isinstance(shown, ast.Dict):
         return {}
-    engine = {"ENGINE": "django.db.backends.postgresql"}
     empty = ast.dump(ast.Dict(keys=[], values=[]))
     return {
-        str(ast.literal_eval(key)): {} if ast.dump(value) == empty else dict(engine)
+        str(ast.literal_eval(key)): {} if ast.dump(value) == empty else engine_of(value)
         for key, value in zip(shown.keys, shown.values, strict=True)
         if key is not None
     }
+
+
+def engine_of(shown: ast.expr) -> dict[str, str]:
+    is_sharded = SHARDED_ENGINE in ast.unparse(shown)
+    return {"ENGINE": SHARDED_ENGINE if is_sharded else "django.db.backends.postgresql"}
 
 
 def aliases_in(shown: ast.expr) -> ast.expr:
