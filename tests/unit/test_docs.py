@@ -11,8 +11,7 @@ import pytest
 from tests.integration.docs.pages import DOCS, ROOT, Block, blocks, commands, pages
 
 from shoal import errors
-from shoal.conf import parse
-from shoal.conf import SHARDED_ENGINE
+from shoal.conf import SHARDED_ENGINE, parse
 from shoal.conf.parser import CLUSTER_KEYS, KEYS
 from shoal.management.commands.shoal import SUBCOMMANDS
 
