@@ -22,7 +22,7 @@ from django.utils.module_loading import import_string
 from shoal.conf import get_conf, is_configured, read_settings
 from shoal.errors import SettingsError, did_you_mean
 from shoal.placement import get_placement
-from shoal.placement.models import has_constraint
+from shoal.placement.models import OWN_APP, has_constraint
 from shoal.routing import Middleware, Router
 from shoal.routing.request_roles import load_hook
 from shoal.topology import get_topology
@@ -124,6 +124,7 @@ def _default_needed() -> Messages:
         for model in apps.get_models()
         if _has_table(model)
         and model._meta.managed
+        and model._meta.app_label != OWN_APP
         and placement.cluster_of(model) is None
         and not _routed_by_others(model)
     ]

@@ -6,6 +6,8 @@ Every exception that Shoal raises. Takes a fact and a way out, gives one message
     │                                                              CommandError)
     ├── UnknownCluster          no cluster has this name          (LookupError)
     ├── UnknownRole             no edition has this role          (LookupError)
+    ├── MapMissing              a cluster has no bucket map       (ProgrammingError)
+    ├── UnknownShard            a bucket map is no use            (LookupError)
     ├── WriteRefused            a write was stopped before it was sent
     │   ├── WrongCluster        the model lives elsewhere         (ProgrammingError)
     │   └── ReplicaWrite        the alias is a replica            (ProgrammingError)
@@ -54,6 +56,14 @@ class UnknownCluster(ShoalError, LookupError):
 
 class UnknownRole(ShoalError, LookupError):
     """No edition of the cluster has this role."""
+
+
+class MapMissing(ShoalError, ProgrammingError):
+    """The control database has no bucket map for the cluster, or no tables at all."""
+
+
+class UnknownShard(ShoalError, LookupError):
+    """A bucket map names a shard that the cluster does not have, or none at all."""
 
 
 class WriteRefused(ShoalError, ProgrammingError):

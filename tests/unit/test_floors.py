@@ -14,6 +14,7 @@ FLOORS = {
     "types": 0,
     "conf": 1,
     "models": 1,
+    "migrations": 2,
     "topology": 2,
     "placement": 3,
     "routing": 4,
