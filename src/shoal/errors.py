@@ -6,6 +6,13 @@ Every exception that Shoal raises. Takes a fact and a way out, gives one message
     │                                                              CommandError)
     ├── UnknownCluster          no cluster has this name          (LookupError)
     ├── UnknownRole             no edition has this role          (LookupError)
+    ├── DeclarationError        a model cannot be placed like that
+    │                                                             (ImproperlyConfigured)
+    ├── MissingKey              a row has no key                  (IntegrityError)
+    ├── KeyTypeError            a value is no key of its column   (TypeError,
+    │                                                              ValueError)
+    ├── KeyMismatch             two columns name two buckets      (IntegrityError)
+    ├── UnknownKey              the directory has no such key     (LookupError)
     ├── MapMissing              a cluster has no bucket map       (ProgrammingError)
     ├── UnknownShard            a bucket map is no use            (LookupError)
     ├── WriteRefused            a write was stopped before it was sent
@@ -26,7 +33,7 @@ from collections.abc import Collection
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
-from django.db.utils import OperationalError, ProgrammingError
+from django.db.utils import IntegrityError, OperationalError, ProgrammingError
 
 
 class ShoalError(Exception):
@@ -56,6 +63,31 @@ class UnknownCluster(ShoalError, LookupError):
 
 class UnknownRole(ShoalError, LookupError):
     """No edition of the cluster has this role."""
+
+
+class DeclarationError(ShoalError, ImproperlyConfigured):
+    """A model declares a placement that its rows cannot have."""
+
+
+class MissingKey(ShoalError, IntegrityError):
+    """A row of a sharded table has no key, so no shard is its own."""
+
+
+class KeyTypeError(ShoalError, TypeError, ValueError):
+    """
+    A value cannot be a key of its column.
+
+    Django raises a `TypeError` for some of them and a `ValueError` for others; callers
+    may catch either.
+    """
+
+
+class KeyMismatch(ShoalError, IntegrityError):
+    """Two columns of one row say that it lies in two buckets."""
+
+
+class UnknownKey(ShoalError, LookupError):
+    """The directory of the cluster has no such key."""
 
 
 class MapMissing(ShoalError, ProgrammingError):
