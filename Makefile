@@ -11,8 +11,8 @@ BIN := $(VENV)/bin
 SETUP := PYTHON="$(PYTHON)" VENV="$(VENV)" scripts/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-browser lint typecheck format docs bench \
-	requirements clean setup
+.PHONY: help demo test test-unit test-browser test-django lint typecheck format docs \
+	bench requirements clean setup
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -34,6 +34,9 @@ test-unit: setup  ## Run the tests that need no server
 test-browser: setup  ## Walk through the demo in headless Chromium
 	@$(SETUP) browser
 	@$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
+
+test-django: setup  ## Run Django's own tests on a sharded alias
+	@exec $(BIN)/python -m tests.django_suite.run $(ARGS)
 
 lint: setup typecheck  ## Check style, types, pins and what is committed
 	@$(BIN)/ruff check

@@ -1,0 +1,1 @@
+"""Django's own tests, run on a sharded alias: `make test-django`."""
