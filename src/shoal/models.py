@@ -54,6 +54,7 @@ class ClusterRow(models.Model):
 
     class Meta:
         db_table = "shoal_cluster"
+        default_permissions = ()
         constraints = (
             models.UniqueConstraint(fields=["cluster"], name="shoal_cluster_once"),
         )
@@ -74,6 +75,7 @@ class RangeRow(models.Model):
 
     class Meta:
         db_table = "shoal_range"
+        default_permissions = ()
         constraints = (
             models.UniqueConstraint(
                 fields=["cluster", "first"], name="shoal_range_once"
@@ -95,6 +97,7 @@ class SequenceRow(models.Model):
 
     class Meta:
         db_table = "shoal_sequence"
+        default_permissions = ()
         constraints = (
             models.UniqueConstraint(
                 fields=["cluster", "table"], name="shoal_sequence_once"
@@ -115,6 +118,7 @@ class DirectoryRow(models.Model):
 
     class Meta:
         db_table = "shoal_directory"
+        default_permissions = ()
         constraints = (
             models.UniqueConstraint(
                 fields=["cluster", "key"], name="shoal_directory_once"

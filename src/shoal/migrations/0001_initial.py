@@ -32,6 +32,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "shoal_cluster",
+                "default_permissions": (),
                 "constraints": [
                     models.UniqueConstraint(
                         fields=("cluster",), name="shoal_cluster_once"
@@ -50,6 +51,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "shoal_range",
+                "default_permissions": (),
                 "constraints": [
                     models.UniqueConstraint(
                         fields=("cluster", "first"), name="shoal_range_once"
@@ -67,6 +69,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "shoal_sequence",
+                "default_permissions": (),
                 "constraints": [
                     models.UniqueConstraint(
                         fields=("cluster", "table"), name="shoal_sequence_once"
@@ -84,6 +87,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "shoal_directory",
+                "default_permissions": (),
                 "constraints": [
                     models.UniqueConstraint(
                         fields=("cluster", "key"), name="shoal_directory_once"

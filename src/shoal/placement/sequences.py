@@ -76,6 +76,8 @@ class _Numbers:
             if stays:
                 self.known = max(self.known, block.stop)
             self._unused.append(block[used:])
+            # Of two threads the first to ask need not be the first to come here.
+            self._unused.sort(key=lambda rest: rest.start)
             self._drop()
 
     def skip(self, value: int) -> None:
