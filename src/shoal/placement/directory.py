@@ -11,7 +11,7 @@ from django.db import DatabaseError
 
 from shoal.conf import on_settings_change
 from shoal.errors import DeclarationError, UnknownKey
-from shoal.placement.control import Control, Place, place, reached_tables
+from shoal.placement.control import Control, Place, goes_apart, place, reached_tables
 from shoal.placement.strategies import BUCKETS
 from shoal.types import Bucket, ClusterName
 
@@ -21,7 +21,10 @@ KEPT = 100_000
 
 def bucket_in_directory(cluster: ClusterName, key: str) -> Bucket:
     """Return the bucket of `key`, or raise `UnknownKey`."""
-    return _kept(place(), cluster, key)
+    if goes_apart():
+        return _kept(place(), cluster, key)
+    # There the project's own transaction is asked, which may roll back.
+    return _found(cluster, key)
 
 
 def write_in_directory(cluster: ClusterName, key: str, bucket: Bucket) -> None:
@@ -70,6 +73,10 @@ def _read(control: Control, cluster: ClusterName, key: str) -> Bucket | None:
 
 @functools.lru_cache(maxsize=KEPT)
 def _kept(where: Place, cluster: ClusterName, key: str) -> Bucket:
+    return _found(cluster, key)
+
+
+def _found(cluster: ClusterName, key: str) -> Bucket:
     with reached_tables() as control:
         found = _read(control, cluster, key)
     if found is None:

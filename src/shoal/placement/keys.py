@@ -4,6 +4,7 @@ Takes a field, gives how its values are read as keys. Asks no server.
 A key is a whole number, a text or a UUID, as it will stand in the column.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -58,8 +59,11 @@ _REFUSALS = (
 )
 """What Django's fields raise for a value that they do not take."""
 _KEEP_INTS = {IntegerField.get_prep_value, AutoField.get_prep_value}
-_EXACT = {"C", "POSIX", "ucs_basic", "unicode", "pg_c_utf8", "pg_unicode_fast"}
-"""Collations of PostgreSQL itself under which a text equals itself alone."""
+_EXACT = re.compile(
+    r"C|POSIX|default|ucs_basic|unicode|pg_c_utf8|pg_unicode_fast"
+    r"|(C|[a-z]{2,3}_[A-Z]{2})(\.[\w-]+)?(@\w+)?|[\w-]+-x-icu"
+)
+"""Collations of PostgreSQL itself: under each, a text equals itself alone."""
 
 LEAST, MOST = -(2**63), 2**63 - 1
 
@@ -130,7 +134,7 @@ class KeyColumn:
             return (self.collation or "").endswith(("_nopad_bin", "_0900_bin"))
         if vendor == "sqlite":
             return (self.collation or "BINARY").upper() == "BINARY"
-        return self.collation is None or self.collation in _EXACT
+        return self.collation is None or bool(_EXACT.fullmatch(self.collation))
 
 
 def end_of(field: AnyField) -> AnyField:

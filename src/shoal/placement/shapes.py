@@ -18,13 +18,14 @@ from shoal.placement.strategies import Strategy
 from shoal.topology import Cluster
 
 Kind: TypeAlias = Literal["sharded", "reference", "home", "local"]
+FaultKind: TypeAlias = Literal["unknown_key", "key_type", "strategy", "multi_table"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
     """Why no row of a model can be placed, as it declares it."""
 
-    kind: str
+    kind: FaultKind
     message: str
     hint: str
 
@@ -133,7 +134,7 @@ def _declared(meta: Any, declaration: Declaration, cluster: Cluster) -> Shape:
 
 
 class _Faulty(Exception):
-    def __init__(self, kind: str, message: str, hint: str) -> None:
+    def __init__(self, kind: FaultKind, message: str, hint: str) -> None:
         self.fault = Fault(kind=kind, message=message, hint=hint)
 
 
