@@ -148,7 +148,7 @@ def reached() -> Iterator[Control]:
     connection = open_apart(alias)
     connection.settings_dict["AUTOCOMMIT"] = True
     try:
-        connection.ensure_connection()
+        _connect(connection)
         yield Control(connection)
     finally:
         close(connection)
@@ -178,13 +178,23 @@ def _borrowed(connection: Any) -> Iterator[Any]:
     """Connect the project's own connection, if it is not, and only for the block."""
     was_open = connection.connection is not None
     if not was_open:
-        # A test that does not list the alias has another `connect` on the object.
-        type(connection).connect(connection)
+        _connect(connection)
     try:
         yield connection
     finally:
         if not (was_open or connection.is_in_memory_db()):
             connection.close()
+
+
+def _connect(connection: Any) -> None:
+    """
+    Connect as the class does.
+
+    In a test that does not list the alias, `connect` of the project's connection and
+    everybody's `ensure_connection` are Django's, and raise.
+    """
+    with connection.wrap_database_errors:
+        type(connection).connect(connection)
 
 
 def _decoded(value: Any) -> Any:
