@@ -1,5 +1,6 @@
 """Takes outcomes and what is listed, gives whether a run may be called good. Pure."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -74,5 +75,12 @@ def by_error(outcomes: Mapping[str, Outcome]) -> list[tuple[str, list[str]]]:
     """Group tests by what they ended with, the most frequent first."""
     groups: dict[str, list[str]] = {}
     for test, outcome in sorted(outcomes.items()):
-        groups.setdefault(f"{outcome.kind}: {outcome.error}", []).append(test)
+        groups.setdefault(f"{outcome.kind}: {gist(outcome.error)}", []).append(test)
     return sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
+
+
+def gist(error: str) -> str:
+    """Return an error without the values that differ from test to test."""
+    for values in (r"[\[<{(].*[\]>})]", r"'[^']{25,}'", r"\d+(\.\d+)?"):
+        error = re.sub(values, "…", error)
+    return error

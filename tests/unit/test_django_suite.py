@@ -12,7 +12,7 @@ from tests.django_suite.outcomes import Outcome, read
 from tests.django_suite.run import EXPECTED, MODULES, modules, parser
 from tests.django_suite.site import SHARDED, site
 from tests.django_suite.source import pinned
-from tests.django_suite.verdict import by_error, judge
+from tests.django_suite.verdict import by_error, gist, judge
 
 TEXT = """
 # A comment.
@@ -179,6 +179,18 @@ def test_failures_are_grouped_by_their_error() -> None:
     text = "\n".join(report.complaints(judge(failing, ())))
     assert "3 tests did not pass and are not listed" in text
     assert "    2 x failed: Error: no\n        a.three\n        a.two" in text
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ("AssertionError: 14 != 3 : 14 queries, 3.5 s", "… != … : … queries, … s"),
+        ("AssertionError: Lists differ: [1] != [2]", "Lists differ: …"),
+        (f"DatabaseError: near '{'x' * 30}' of 'a'", "near … of 'a'"),
+    ],
+)
+def test_values_do_not_part_one_error_into_many(error: str, said: str) -> None:
+    assert gist(error).partition(": ")[2] == said
 
 
 def test_the_line_of_a_module_has_its_numbers() -> None:
