@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from pathlib import Path, PurePosixPath
 
 import django
@@ -18,6 +19,7 @@ import django
 from tests.django_suite.failure import SuiteError
 
 ROOT = Path(__file__).resolve().parents[2]
+A_DAY = 24 * 60 * 60.0
 PINS = ROOT / "requirements" / "dev.txt"
 
 
@@ -103,6 +105,7 @@ def version_of(release: tarfile.TarFile, top: str) -> str:
 
 
 def remove_old(folder: Path, *, keep: int) -> None:
-    """Remove the folders of earlier runs, all but the newest."""
+    """Remove the folders of earlier runs, but the newest and those of today."""
     for old in sorted(folder.iterdir(), reverse=True)[keep:]:
-        shutil.rmtree(old, ignore_errors=True)
+        if time.time() - old.stat().st_mtime > A_DAY:  # A run may still write there.
+            shutil.rmtree(old, ignore_errors=True)
