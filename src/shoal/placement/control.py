@@ -87,11 +87,23 @@ class Control:
         return self.vendor == "sqlite" and self.connection.is_in_memory_db()
 
     def run(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
-        """
-        Return all rows; none for what is not a query.
+        """Return all rows; none for what is not a query."""
+        with self._sent(sql, params) as cursor:
+            rows = cursor.fetchall() if cursor.description else []
+        return [tuple(map(_decoded, row)) for row in rows]
 
-        Past Django's cursor, so that no execute wrapper runs, and no test that counts
-        the project's queries counts these.
+    def change(self, sql: str, *params: Any) -> int:
+        """Return how many rows were changed."""
+        with self._sent(sql, params) as cursor:
+            return int(cursor.rowcount)
+
+    @contextlib.contextmanager
+    def _sent(self, sql: str, params: tuple[Any, ...]) -> Iterator[Any]:
+        """
+        Send a statement past Django's cursor.
+
+        So no execute wrapper runs, and no test that counts the project's queries counts
+        these.
         """
         if self.vendor == "mysql":
             sql = sql.replace('"', "`")
@@ -102,8 +114,7 @@ class Control:
             contextlib.closing(self.connection.create_cursor()) as cursor,
         ):
             cursor.execute(sql, params or None)
-            rows = cursor.fetchall() if cursor.description else []
-        return [tuple(map(_decoded, row)) for row in rows]
+            yield cursor
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:

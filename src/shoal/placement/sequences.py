@@ -31,6 +31,7 @@ numbers: 200,000 years of processes that begin every three seconds.
 """
 Largest = Callable[[], int]
 _OF = 'WHERE "cluster" = %s AND "table" = %s'
+_NEXT = f'SELECT "next" FROM "shoal_sequence" {_OF}'
 _ADVANCE = (
     'UPDATE "shoal_sequence" SET "next" = '
     f'CASE WHEN "next" < %s THEN %s ELSE "next" END + %s {_OF}'
@@ -126,11 +127,12 @@ def raise_to(
     if value < numbers.known:
         return
     with reached_tables() as control:
-        if _next(control, numbers, _RAISE, value + 1, *numbers.key, value + 1) is None:
+        if not _raise(control, numbers, value):
             if largest is None:
                 return
-            _begin(control, numbers, max(value, largest()))
-            _next(control, numbers, _RAISE, value + 1, *numbers.key, value + 1)
+            failed = _begin(control, numbers, max(value, largest()))
+            if failed and not _raise(control, numbers, value):
+                raise failed
         if not control.is_in_transaction:
             numbers.known = max(numbers.known, value + 1)
 
@@ -195,17 +197,23 @@ def _fetch_block(numbers: _Numbers, count: int, largest: Largest) -> list[int]:
 def _advance(control: Control, numbers: _Numbers, size: int) -> range | None:
     """Take the next numbers; return `None` where there is no sequence yet."""
     floor = numbers.floor
-    end = _next(control, numbers, _ADVANCE, floor, floor, size, *numbers.key)
-    return None if end is None else range(end - size, end)
-
-
-def _next(control: Control, numbers: _Numbers, sql: str, *params: object) -> int | None:
-    """Change the row, and return the number that it has then."""
     with control.transaction():
-        # The change first: it waits for the others, and locks the row.
-        control.run(sql, *params)
-        rows = control.run(f'SELECT "next" FROM "shoal_sequence" {_OF}', *numbers.key)
-    return rows[0][0] if rows else None
+        # The change first: it waits for the others, and locks the row. Where it found
+        # none, the query may yet find one, and what that says is somebody else's.
+        if not control.change(_ADVANCE, floor, floor, size, *numbers.key):
+            return None
+        end: int = control.run(_NEXT, *numbers.key)[0][0]
+    return range(end - size, end)
+
+
+def _raise(control: Control, numbers: _Numbers, value: int) -> bool:
+    """Let the sequence go on above `value`; say whether there is one."""
+    with control.transaction():
+        while not control.change(_RAISE, value + 1, *numbers.key, value + 1):
+            rows = control.run(_NEXT, *numbers.key)
+            if not rows or rows[0][0] > value:
+                return bool(rows)
+    return True
 
 
 def _begin(control: Control, numbers: _Numbers, largest: int) -> DatabaseError | None:

@@ -141,6 +141,15 @@ def test_raised_in_a_transaction_that_is_rolled_back() -> None:
     raise_to(SHOP, "reviews", 5 * BLOCK)
 
 
+def test_raised_where_numbers_were_rolled_back() -> None:
+    take()
+    with transaction.atomic("control"):
+        take(2 * BLOCK)
+        transaction.set_rollback(True, using="control")
+    raise_to(SHOP, "reviews", BLOCK + 500)
+    assert stored() > BLOCK + 500
+
+
 def test_restarted() -> None:
     take(table="products")
     take(2)
@@ -165,6 +174,24 @@ def test_threads() -> None:
     assert len(set(numbers)) == len(numbers)
 
 
+def test_who_begins_a_sequence_at_once() -> None:
+    barrier = threading.Barrier(4)
+
+    def run(_: int) -> list[tuple[str, int]]:
+        """Do it as a process of its own would."""
+        found = []
+        for table in map(str, range(25)):
+            numbers = sequences._Numbers("shop", table)
+            barrier.wait()
+            found += [(table, n) for n in sequences._fetch_block(numbers, 3, lambda: 7)]
+        return found
+
+    with ThreadPoolExecutor(4) as pool:
+        found = [number for one in pool.map(run, range(4)) for number in one]
+    assert len(set(found)) == len(found) == 4 * 25 * 3
+    assert min(number for _, number in found) == 8
+
+
 @contextlib.contextmanager
 def small_blocks() -> Iterator[None]:
     sequences.BLOCK = 50
@@ -185,7 +212,11 @@ def begin(**task: Any) -> "subprocess.Popen[str]":
 
 def printed(process: "subprocess.Popen[str]") -> list[int]:
     """Return the numbers of all whole lines."""
-    text, _ = process.communicate(timeout=120)
+    assert process.stdout
+    # communicate() forgets what readline() has read ahead.
+    with process.stdout:
+        text = process.stdout.read()
+    process.wait()
     return [int(number) for number in text.rpartition("\n")[0].split()]
 
 
@@ -196,6 +227,19 @@ def test_processes_with_threads(control_database: dict[str, Any]) -> None:
     assert len(numbers) == 4 * 2 * 10 * (1 + 2 + 3 + 4)
     assert len(set(numbers)) == len(numbers)
     assert min(numbers) == 101
+
+
+def test_what_is_rolled_back_here_goes_to_others(
+    control_database: dict[str, Any],
+) -> None:
+    with transaction.atomic("control"):
+        take(3, largest=100)
+        transaction.set_rollback(True, using="control")
+    numbers = take(1, largest=100)
+    numbers += printed(begin(database=control_database))
+    numbers += take(5)
+    assert len(numbers) == 1 + 100 + 5
+    assert len(set(numbers)) == len(numbers)
 
 
 def test_processes_that_are_killed(control_database: dict[str, Any]) -> None:
