@@ -51,7 +51,7 @@ def enforces_unique(model: Any, fieldnames: Iterable[str], cluster: Cluster) -> 
     names = [model._meta.pk.name if n == "pk" else n for n in fieldnames]
     fields = [f for name in names for f in key_parts(model._meta.get_field(name))]
     # What a multi-table child inherits is a column of its parent.
-    layouts = [layout_of(field.model, cluster) for field in fields]
+    layouts = [layout_of(end, cluster) for end in {f.model for f in fields} or {model}]
     columns = {str(field.column) for field in fields}
     return all(_enforces_unique(layout, columns, cluster) for layout in layouts)
 

@@ -168,7 +168,7 @@ def _field(meta: Any, name: str) -> Any:
             f"The key of {meta.label} is {name!r}, which is not a field of it.",
             did_you_mean(name, known),
         )
-    if not field.concrete or (field.column is None and field is not meta.pk):
+    if field not in (*meta.local_concrete_fields, meta.pk):
         raise _Faulty(
             "unknown_key",
             f"The key of {meta.label} is {name!r}, which has no column in its table.",
