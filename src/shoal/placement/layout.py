@@ -169,29 +169,25 @@ def _scheme_of(shape: Shape, cluster: Cluster) -> Scheme | None:
     if shape.fault is not None:
         return None
     if len(shape.key) == 1:
-        strategy = _strategy_of(shape.key[0], shape, cluster, frozenset())
+        strategy = _strategy_of(shape.key[0], shape, cluster)
         return None if strategy is None else _scheme(strategy, shape.key)
     return _scheme(shape.strategy or HASH, shape.key)
 
 
-def _strategy_of(
-    key: AnyField, shape: Shape, cluster: Cluster, seen: frozenset[AnyField]
-) -> Strategy | None:
+def _strategy_of(key: AnyField, shape: Shape, cluster: Cluster) -> Strategy | None:
     if key.primary_key and has_bucketed_id(key.model._meta, cluster):
         return BITS
     if isinstance(shape.strategy, Directory):
         return Directory(cluster.name)
-    followed = _followed(key, cluster, seen) if shape.strategy is None else None
+    followed = _followed(key, cluster) if shape.strategy is None else None
     if followed is None and shape.with_parent:
         return None
     return shape.strategy or followed or HASH
 
 
-def _followed(
-    link: AnyField, cluster: Cluster, seen: frozenset[AnyField]
-) -> Strategy | None:
+def _followed(link: AnyField, cluster: Cluster) -> Strategy | None:
     """Return how the column that a foreign key points to gives the bucket there."""
-    if not isinstance(link, ForeignKey) or link in seen:
+    if not isinstance(link, ForeignKey):
         return None
     end = link.target_field
     if not lives_on(end.model, cluster):
@@ -203,7 +199,7 @@ def _followed(
         return BITS
     if shape.key != (end,):
         return None
-    return _strategy_of(end, shape, cluster, seen | {link})
+    return _strategy_of(end, shape, cluster)
 
 
 def _scheme(strategy: Strategy, fields: tuple[AnyField, ...]) -> Scheme:
