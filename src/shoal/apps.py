@@ -2,10 +2,13 @@
 
 from django.apps import AppConfig
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.db.models.signals import pre_migrate
 
 from shoal.conf import is_configured, read_settings
+from shoal.placement.schemes import register
+from shoal.topology import get_topology
 
 
 class ShoalConfig(AppConfig):
@@ -19,15 +22,32 @@ class ShoalConfig(AppConfig):
         from shoal.routing.guard import watch
 
         connection_created.connect(watch, dispatch_uid="shoal.guard")
+        connection_created.connect(add_functions, dispatch_uid="shoal.functions")
         pre_migrate.connect(place_renames, dispatch_uid="shoal.content_types")
+        pre_migrate.connect(get_shards_ready, dispatch_uid="shoal.bucket_map")
         prepare_test_databases()
+
+
+def add_functions(connection: BaseDatabaseWrapper, **kwargs: object) -> None:
+    """Let SQLite compute buckets."""
+    register(connection)
+
+
+def get_shards_ready(using: str, **kwargs: object) -> None:
+    """Create the bucket map of a sharded cluster before its first migration."""
+    cluster = get_topology().clusters.get(using)
+    if cluster is not None and cluster.is_sharded:
+        from shoal.placement.buckets import get_ready  # It needs the apps.
+
+        get_ready(cluster)
 
 
 def prepare_test_databases() -> None:
     """
     Tell Django's test runner what it cannot know; what the project says stays.
 
-    A replica has no test database of its own, as if it had `"TEST": {"MIRROR":
+    A shard's test database is made with those of the other shards. A replica
+    has no test database of its own, as if it had `"TEST": {"MIRROR":
     primary}`. Without a `default`, no test database depends on that one.
     """
     conf, _ = read_settings()
@@ -36,6 +56,8 @@ def prepare_test_databases() -> None:
             test = connections.settings[replica.alias]["TEST"]
             if test["MIRROR"] is None:
                 test["MIRROR"] = cluster.name
+        for shard in cluster.shards:
+            connections.settings[shard]["TEST"]["MIRROR"] = cluster.name
     if conf.clusters and not is_configured(connections.settings["default"]):
         for database in connections.settings.values():
             database["TEST"].setdefault("DEPENDENCIES", [])

@@ -152,8 +152,17 @@ def _listed(labels: list[str]) -> str:
     return shown if len(labels) <= 5 else f"{shown} and {len(labels) - 5} more"
 
 
+def _has_something_to_route() -> bool:
+    """Say whether Django's own way, everything to `default`, would be wrong."""
+    clusters = get_conf().clusters
+    if any(c.apps or c.models for c in clusters.values() if c.name != "default"):
+        return True
+    default = get_topology().clusters.get("default")
+    return bool(clusters) and (default is None or not default.has_one_member)
+
+
 def _router_installed() -> Messages:
-    if not get_topology().clusters:
+    if not _has_something_to_route():
         return
     routers = [
         import_string(path) if isinstance(path, str) else type(path)

@@ -17,7 +17,12 @@ Every exception that Shoal raises. Takes a fact and a way out, gives one message
     ├── UnknownShard            a bucket map is no use            (LookupError)
     ├── WriteRefused            a write was stopped before it was sent
     │   ├── WrongCluster        the model lives elsewhere         (ProgrammingError)
-    │   └── ReplicaWrite        the alias is a replica            (ProgrammingError)
+    │   ├── ReplicaWrite        the alias is a replica            (ProgrammingError)
+    │   └── KeyChangeRefused    a row would have to change shards (ProgrammingError)
+    ├── QueryRefused            a sharded alias cannot answer     (NotSupportedError)
+    │   ├── RawQueryRefused     raw SQL names no shard
+    │   └── GatherTooLarge      too many rows would be gathered
+    ├── PartialCommit           some shards committed, some not   (DatabaseError)
     ├── PrimaryUnavailable      a write finds its primary gone    (OperationalError)
     ├── BadToken                a token is forged or broken       (ValueError)
     ├── CrossClusterQuery       a query joins two clusters        (ProgrammingError,
@@ -33,7 +38,13 @@ from collections.abc import Collection
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
-from django.db.utils import IntegrityError, OperationalError, ProgrammingError
+from django.db.utils import (
+    DatabaseError,
+    IntegrityError,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+)
 
 
 class ShoalError(Exception):
@@ -108,6 +119,26 @@ class WrongCluster(WriteRefused):
 
 class ReplicaWrite(WriteRefused):
     """A write was meant for an alias that is a replica."""
+
+
+class KeyChangeRefused(WriteRefused):
+    """A row would have to move to another shard, and cannot."""
+
+
+class QueryRefused(ShoalError, NotSupportedError):
+    """A sharded alias cannot answer a query as one database would."""
+
+
+class RawQueryRefused(QueryRefused):
+    """Raw SQL on a sharded alias does not say which shard it is for."""
+
+
+class GatherTooLarge(QueryRefused):
+    """A query over several shards needs more rows than `MAX_GATHER_ROWS`."""
+
+
+class PartialCommit(ShoalError, DatabaseError):
+    """A transaction was committed on some shards and rolled back on others."""
 
 
 class PrimaryUnavailable(ShoalError, OperationalError):

@@ -19,6 +19,8 @@ FLOORS = {
     "placement": 3,
     "routing": 4,
     "publishing": 5,
+    "sharding": 5,
+    "backends": 6,
     "checks": 8,
     "contrib": 8,
     "server_checks": 8,

@@ -60,6 +60,13 @@ class Placement:
         claim = self.by_model.get(f"{app_label}.{model_name}".lower())
         return claim or self.by_app.get(app_label, self.rest)
 
+    def is_claimed_label(self, label: str) -> bool:
+        """Say whether a cluster has claimed a model, and it is not only the rest."""
+        app_label, _, model_name = label.partition(".")
+        if app_label in self.by_app or label.lower() in self.by_model:
+            return True
+        return self.cluster_of_label(app_label, model_name) != self.rest
+
     def clusters_of_app(self, app_label: str) -> frozenset[ClusterName | None]:
         """Return every cluster that has, or once had, a model of the app."""
         found: set[ClusterName | None] = {

@@ -161,6 +161,9 @@ def _refuse_stranger(alias: Alias, cluster: ClusterName | None, table: str) -> N
     homes = _homes_of_tables().get(table)
     if not homes or cluster in homes.values() or current().unguarded.get(alias):
         return
+    if cluster is None and not any(map(get_placement().is_claimed_label, homes)):
+        # An alias of which Shoal knows nothing, and models that nobody has claimed.
+        return
     label, home = next(iter(homes.items()))
     raise WrongCluster(
         f"A write on table {table!r} was refused on the alias {alias!r}: the model "

@@ -1,0 +1,1 @@
+"""Database backends that Shoal brings along: `shoal.backends.sharded`."""

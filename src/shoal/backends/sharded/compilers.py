@@ -1,0 +1,100 @@
+"""
+Takes a query of Django, gives the compiler that runs it on a sharded alias.
+
+The SQL is compiled by the vendor's own compiler. What is Shoal's is who executes it.
+"""
+
+import functools
+from typing import Any
+
+from django.db.models.sql import compiler as django
+
+from shoal.sharding.occurrences import Levels
+from shoal.sharding.reading import Reading
+from shoal.sharding.writing.deleting import Deleting
+from shoal.sharding.writing.inserting import Inserting
+from shoal.sharding.writing.updating import Updating
+
+
+class _Compiling:
+    """Tells the statement at work which queries it is compiled from."""
+
+    connection: Any
+    query: Any
+
+    def as_sql(self, *args: Any, **kwargs: Any) -> Any:
+        levels = _levels(self.connection)
+        if levels is None:
+            return super().as_sql(*args, **kwargs)  # type: ignore[misc]
+        levels.enter(self.query)
+        try:
+            return super().as_sql(*args, **kwargs)  # type: ignore[misc]
+        finally:
+            levels.leave()
+
+    def get_from_clause(self) -> Any:
+        found = super().get_from_clause()  # type: ignore[misc]
+        levels = _levels(self.connection)
+        if levels is not None:
+            levels.joined()
+        return found
+
+
+def _levels(connection: Any) -> Levels | None:
+    """Return what collects the queries of the statement at work, if one is."""
+    statements = connection.statements
+    return getattr(statements[-1], "levels", None) if statements else None
+
+
+class Select(_Compiling):
+    """Also of aggregates over a subquery."""
+
+    def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
+        with self.connection.answering(Reading(self)):
+            return super().execute_sql(*args, **kwargs)  # type: ignore[misc]
+
+
+class Insert(_Compiling):
+    allotted: Any = None
+    """Primary keys that were handed out, by the `id()` of their objects."""
+    _saved: dict[Any, Any]
+
+    def pre_save_val(self, field: Any, obj: Any) -> Any:
+        """Return the value to insert: asked for once, however often it is needed."""
+        if self.allotted and field.primary_key and id(obj) in self.allotted:
+            return self.allotted[id(obj)]
+        kept = self.__dict__.setdefault("_saved", {})
+        key = (id(obj), field)
+        if key not in kept:
+            kept[key] = super().pre_save_val(field, obj)  # type: ignore[misc]
+        return kept[key]
+
+    def execute_sql(self, returning_fields: Any = None) -> Any:
+        return Inserting(self, super().execute_sql).run(returning_fields)  # type: ignore[misc]
+
+
+class Update(_Compiling):
+    def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
+        return Updating(self, super().execute_sql).run(*args, **kwargs)  # type: ignore[misc]
+
+
+class Delete(_Compiling):
+    def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
+        return Deleting(self, super().execute_sql).run(*args, **kwargs)  # type: ignore[misc]
+
+
+_KINDS: tuple[tuple[type, type], ...] = (
+    (django.SQLInsertCompiler, Insert),
+    (django.SQLUpdateCompiler, Update),
+    (django.SQLDeleteCompiler, Delete),
+    (django.SQLCompiler, Select),
+)
+
+
+@functools.cache
+def compiler_over(vendor: type) -> type:
+    """Return the sharded compiler over one of the vendor's."""
+    for kind, ours in _KINDS:
+        if issubclass(vendor, kind):
+            return type(vendor.__name__, (ours, vendor), {"__module__": __name__})
+    raise AssertionError(vendor)

@@ -1,0 +1,242 @@
+"""
+The connection of a sharded alias, for one thread. Holds no server of its own.
+
+Shards are reached through their own aliases' connections, so that
+`using("reviews_0")` in the same block sees the same transaction.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from django.db import DatabaseError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils.functional import cached_property
+
+from shoal.backends.sharded.cursor import ShardedCursor
+from shoal.backends.sharded.shard import adopt
+from shoal.backends.sharded.transaction import ShardedTransaction
+from shoal.routing import members
+from shoal.sharding.scratch import Scratch
+from shoal.topology import Cluster, get_topology
+from shoal.types import Alias
+
+if TYPE_CHECKING:
+    _Base = BaseDatabaseWrapper
+else:
+    _Base = object
+
+
+class HomeDriver:
+    """
+    Stands for the driver's connection, where Django wants to see one.
+
+    Connects to the home shard for whoever uses it: only what quotes values or asks for
+    the version of the server does.
+    """
+
+    def __init__(self, home: Alias) -> None:
+        self._home = home
+
+    def __getattr__(self, name: str) -> Any:
+        home = connections[self._home]
+        home.ensure_connection()
+        return getattr(home.connection, name)
+
+
+class ShardedConnection(_Base):
+    """Goes before the vendor's `DatabaseWrapper` among the bases of a class."""
+
+    over: Any
+    _prepare_cursor: Any
+    is_sharded = True
+
+    def __init__(self, settings_dict: dict[str, Any], alias: Alias) -> None:
+        self.cluster: Cluster = get_topology().clusters[alias]
+        self._is_open = False
+        self.statements: list[Any] = []
+        """What answers the statements of the compilers at work, innermost last."""
+        self.transaction = ShardedTransaction(self)
+        super().__init__(settings_dict, alias)
+        for shard in self.cluster.shards:
+            adopt(connections[shard.name], self)
+
+    @property
+    def connection(self) -> Any:
+        return HomeDriver(self.cluster.home.name) if self._is_open else None
+
+    @connection.setter
+    def connection(self, value: Any) -> None:
+        self._is_open = value is not None
+
+    @property
+    def home(self) -> Any:
+        """Django's connection to the home shard."""
+        return connections[self.cluster.home.name]
+
+    @cached_property
+    def scratch(self) -> Scratch:
+        return Scratch(self.cluster.home.name)
+
+    def shard(self, alias: Alias) -> Any:
+        """Return the connection to write to a shard, inside of our transaction."""
+        connection = connections[alias]
+        self.transaction.join(connection)
+        return connection
+
+    def shard_to_read(self, alias: Alias) -> Any:
+        """Return a connection to read from a shard: its primary, or a replica."""
+        if self.in_transaction:
+            return self.shard(alias)
+        (cluster,) = (one for one in self.cluster.shards if one.name == alias)
+        return connections[members.for_read(cluster)]
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._is_open and bool(self.in_atomic_block or not self.autocommit)
+
+    # Opening and closing.
+
+    def connect(self) -> None:
+        self.check_settings()
+        self.in_atomic_block = False
+        self.savepoint_ids: list[str] = []
+        self.atomic_blocks: list[Any] = []
+        self.needs_rollback = False
+        self.closed_in_transaction = False
+        self.errors_occurred = False
+        self.health_check_enabled = False
+        self.health_check_done = True
+        self.close_at = None
+        self._is_open = True
+        self.autocommit = bool(self.settings_dict["AUTOCOMMIT"])
+        self.run_on_commit: list[Any] = []
+
+    def close(self) -> None:
+        """Roll back on the shards, which keep their connections, and close the rest."""
+        self.validate_thread_sharing()
+        self.run_on_commit = []
+        if self.closed_in_transaction or not self._is_open:
+            return
+        try:
+            self.transaction.abandon()
+            if "scratch" in self.__dict__:
+                self.scratch.close()
+        finally:
+            if self.in_atomic_block:
+                self.closed_in_transaction = True
+                self.needs_rollback = True
+            else:
+                self._is_open = False
+
+    def close_if_unusable_or_obsolete(self) -> None:
+        """Shards see to their own connections; this one goes with the transaction."""
+        if self._is_open:
+            if self.autocommit != self.settings_dict["AUTOCOMMIT"]:
+                self.close()
+            elif "scratch" in self.__dict__:
+                self.scratch.close_if_unusable_or_obsolete()
+
+    def close_if_health_check_failed(self) -> None:
+        pass
+
+    def is_usable(self) -> bool:
+        return all(
+            connection.is_usable()
+            for connection in self.shard_connections()
+            if connection.connection is not None
+        )
+
+    def is_in_memory_db(self) -> bool:
+        return bool(self.home.is_in_memory_db())
+
+    def shard_connections(self) -> Iterator[Any]:
+        for shard in self.cluster.shards:
+            yield connections[shard.name]
+
+    # Statements.
+
+    def create_cursor(self, name: str | None = None) -> ShardedCursor:
+        return ShardedCursor(self, is_chunked=name is not None)
+
+    def cursor(self) -> Any:
+        return self._cursor()
+
+    def chunked_cursor(self) -> Any:
+        return self._cursor(name="chunked")
+
+    def _cursor(self, name: str | None = None) -> Any:
+        self.ensure_connection()
+        return self._prepare_cursor(self.create_cursor(name))
+
+    @contextlib.contextmanager
+    def temporary_connection(self) -> Iterator[Any]:
+        """Ask the home shard what Django wants to know of a server."""
+        self.ensure_connection()
+        with self.home.temporary_connection() as cursor:
+            yield cursor
+
+    @contextlib.contextmanager
+    def answering(self, statement: Any) -> Iterator[None]:
+        """Let `statement` answer what cursors of this block execute."""
+        self.statements.append(statement)
+        try:
+            yield
+        finally:
+            self.statements.remove(statement)
+
+    # Transactions.
+
+    def _set_autocommit(self, autocommit: bool) -> None:
+        if autocommit:
+            self.transaction.end()
+
+    def _start_transaction_under_autocommit(self) -> None:
+        """SQLite begins so. The shards begin when they are first touched."""
+
+    def _commit(self) -> None:
+        self.transaction.commit()
+
+    def _rollback(self) -> None:
+        self.transaction.rollback()
+
+    def _savepoint(self, sid: str) -> None:
+        self.transaction.savepoint(sid)
+
+    def _savepoint_rollback(self, sid: str) -> None:
+        self.transaction.savepoint_rollback(sid)
+
+    def _savepoint_commit(self, sid: str) -> None:
+        self.transaction.savepoint_commit(sid)
+
+    def _savepoint_allowed(self) -> bool:
+        return bool(self.features.uses_savepoints and self.in_transaction)
+
+    # Constraints.
+
+    def check_constraints(self, table_names: Any = None) -> None:
+        for shard in self.cluster.shards:
+            self.shard(shard.name).check_constraints(table_names)
+
+    def disable_constraint_checking(self) -> bool:
+        done = [c.disable_constraint_checking() for c in self._all_shards()]
+        return all(done)
+
+    def enable_constraint_checking(self) -> None:
+        for connection in self._all_shards():
+            # What an error has left there would keep Django from asking.
+            needs, connection.needs_rollback = connection.needs_rollback, False
+            try:
+                connection.enable_constraint_checking()
+            finally:
+                connection.needs_rollback = needs
+
+    def _all_shards(self) -> list[Any]:
+        return [self.shard(shard.name) for shard in self.cluster.shards]
+
+    def copy(self, alias: Alias | None = None) -> Any:
+        raise DatabaseError(
+            f"The sharded alias {self.alias!r} has one connection in each thread: it "
+            "shares those of its shards. Copy the connection of a shard, or use "
+            "another thread."
+        )

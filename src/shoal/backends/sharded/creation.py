@@ -1,0 +1,81 @@
+"""Makes, copies and drops the test databases of all shards at once."""
+
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db import connections
+from django.db.backends.base.creation import BaseDatabaseCreation
+
+from shoal.placement.control import control_alias
+
+if TYPE_CHECKING:
+    _Base = BaseDatabaseCreation
+else:
+    _Base = object
+
+
+class ShardedCreation(_Base):
+    """Goes before the vendor's `DatabaseCreation`."""
+
+    connection: Any
+    _old_names: dict[str, str]
+
+    def test_db_signature(self) -> tuple[str, str, str, str]:
+        return ("", "", "shoal.backends.sharded", self.connection.alias)
+
+    def _get_test_db_name(self) -> str:
+        return str(self.connection.settings_dict["NAME"] or self.connection.alias)
+
+    def _get_database_display_str(self, verbosity: int, database_name: str) -> str:
+        shards = ", ".join(shard.name for shard in self.connection.cluster.shards)
+        return f"{self.connection.alias!r} (shards {shards})"
+
+    def _create_test_db(
+        self, verbosity: int, autoclobber: bool, keepdb: bool = False
+    ) -> str:
+        self._old_names = {}
+        for shard in self.connection.shard_connections():
+            name = shard.creation._get_test_db_name()
+            shard.creation._create_test_db(verbosity, autoclobber, keepdb)
+            shard.close()
+            self._old_names[shard.alias] = shard.settings_dict["NAME"]
+            settings.DATABASES[shard.alias]["NAME"] = name
+            shard.settings_dict["NAME"] = name
+        self._require_test_control(verbosity, autoclobber, keepdb)
+        return self._get_test_db_name()
+
+    def _require_test_control(
+        self, verbosity: int, autoclobber: bool, keepdb: bool
+    ) -> None:
+        """Let ids come from a test database, if no test has asked for that one yet."""
+        control: Any = connections[control_alias()]
+        name = control.creation._get_test_db_name()
+        if control.settings_dict["NAME"] != name:
+            control.creation.create_test_db(
+                verbosity, autoclobber, serialize=False, keepdb=keepdb
+            )
+
+    def destroy_test_db(
+        self,
+        old_database_name: str | None = None,
+        verbosity: int = 1,
+        keepdb: bool = False,
+        suffix: str | None = None,
+    ) -> None:
+        self.connection.close()
+        for shard in self.connection.shard_connections():
+            old = self._old_names.get(shard.alias)
+            shard.creation.destroy_test_db(old, verbosity, keepdb, suffix)
+
+    def _clone_test_db(self, suffix: str, verbosity: int, keepdb: bool = False) -> None:
+        for shard in self.connection.shard_connections():
+            shard.close()
+            shard.creation._clone_test_db(suffix, verbosity, keepdb)
+
+    def get_test_db_clone_settings(self, suffix: str) -> dict[str, Any]:
+        return {**self.connection.settings_dict}
+
+    def setup_worker_connection(self, _worker_id: Any) -> None:
+        self.connection.close()
+        for shard in self.connection.shard_connections():
+            shard.creation.setup_worker_connection(_worker_id)

@@ -1,0 +1,70 @@
+"""Hands out Shoal's own compilers, and flushes every shard."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from django.db.backends.base.operations import BaseDatabaseOperations
+from django.db.models import Model
+
+from shoal.backends.sharded.compilers import compiler_over
+from shoal.placement import sequences
+from shoal.placement.layout import layout_of
+from shoal.placement.models import OWN_APP
+from shoal.sharding.writing.ids import Ids
+
+if TYPE_CHECKING:
+    _Base = BaseDatabaseOperations
+else:
+    _Base = object
+
+
+class ShardedOperations(_Base):
+    """Goes before the vendor's `DatabaseOperations`."""
+
+    connection: Any
+    _restart: Sequence[str] = ()
+    """Tables whose ids begin anew after the flush that is being prepared."""
+
+    def compiler(self, compiler_name: str) -> Any:
+        kind: Any = super().compiler(compiler_name)
+        return compiler_over(kind)
+
+    def sql_flush(
+        self,
+        style: Any,
+        tables: Sequence[str],
+        *,
+        reset_sequences: bool = False,
+        allow_cascade: bool = False,
+    ) -> list[str]:
+        # The bucket map outlives the rows.
+        tables = [table for table in tables if not table.startswith(f"{OWN_APP}_")]
+        if reset_sequences:
+            self._restart = tables
+        return super().sql_flush(
+            style,
+            tables,
+            reset_sequences=reset_sequences,
+            allow_cascade=allow_cascade,
+        )
+
+    def execute_sql_flush(self, sql_list: Any) -> None:
+        for shard in self.connection.cluster.shards:
+            self.connection.shard(shard.name).ops.execute_sql_flush(sql_list)
+        for table in self._restart:
+            sequences.restart(self.connection.cluster, table)
+        self._restart = ()
+
+    def sequence_reset_sql(self, style: Any, model_list: Any) -> list[str]:
+        """Let the next ids be above all that are there; there is no SQL to run."""
+        for model in model_list:
+            self._raise(model)
+            for field in model._meta.many_to_many:
+                if field.remote_field.through._meta.auto_created:
+                    self._raise(field.remote_field.through)
+        return []
+
+    def _raise(self, model: type[Model]) -> None:
+        layout = layout_of(model, self.connection.cluster)
+        if layout.allots_ids:
+            Ids(self.connection, model, layout).follow()

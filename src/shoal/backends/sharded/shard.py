@@ -1,0 +1,127 @@
+"""
+Takes the connection object of a shard, and lets it know its sharded alias.
+
+The object gets a class made over its own. Touching the shard inside a transaction of
+the sharded alias joins that transaction, and where a test may use the sharded alias it
+may use the shards.
+"""
+
+import functools
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from django.db import ProgrammingError
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+if TYPE_CHECKING:
+    _Base = BaseDatabaseWrapper
+else:
+    _Base = object
+
+CALLED_BY_TESTS = ("connect", "temporary_connection", "cursor", "chunked_cursor")
+"""What Django replaces on the connection of each alias that a test does not name."""
+
+
+def adopt(connection: Any, owner: Any) -> None:
+    """Let the connection belong to `owner`, the connection of the sharded alias."""
+    if not isinstance(connection, ShardConnection):
+        kinds: list[Any] = [type(connection), type(connection.creation)]
+        connection.__class__ = class_over(kinds[0])
+        connection.creation.__class__ = creation_over(kinds[1])
+    connection.shoal_owner = weakref.ref(owner)
+
+
+class ShardConnection(_Base):
+    """Goes before the vendor's `DatabaseWrapper` among the bases of a class."""
+
+    shoal_owner: Any
+
+    def _cursor(self, name: str | None = None) -> Any:
+        owner = self.shoal_owner()
+        if owner is not None:
+            owner.transaction.join(self)
+        return super()._cursor(*([] if name is None else [name]))  # type: ignore[misc]
+
+    def ensure_connection(self) -> None:
+        owner = self.shoal_owner()
+        if self.connection is not None or owner is None:
+            super().ensure_connection()
+            return
+        try:
+            # Where a test forbids the sharded alias, this says so.
+            owner.ensure_connection()
+        except AssertionError:
+            super().ensure_connection()
+            return
+        if self.in_atomic_block and self.closed_in_transaction:
+            raise ProgrammingError("Cannot open a new connection in an atomic block.")
+        with self.wrap_database_errors:
+            self.connect()
+
+
+class Called:
+    """A method that a test may have forbidden, though it allows the sharded alias."""
+
+    def __init__(self, name: str, method: Any) -> None:
+        self._name, self._method = name, method
+
+    def __get__(self, instance: Any, kind: type) -> Any:
+        if instance is None:
+            return self
+        bound = self._method.__get__(instance, kind)
+        put = instance.__dict__.get(self._name)
+        if put is None:
+            return bound
+        return put if _is_forbidden(put, instance, self._name) else _Allowed(bound, put)
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        instance.__dict__[self._name] = value
+
+    def __delete__(self, instance: Any) -> None:
+        instance.__dict__.pop(self._name, None)
+
+
+class _Allowed:
+    """The method itself, with what a test looks for when it takes its own away."""
+
+    def __init__(self, method: Any, put: Any) -> None:
+        self._method = method
+        self.wrapped = getattr(put, "wrapped", put)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._method(*args, **kwargs)
+
+
+def _is_forbidden(put: Any, instance: Any, name: str) -> bool:
+    """Say whether what was put there is to be called, and not the method."""
+    if not hasattr(put, "wrapped"):
+        # Not a test that forbids: put back by one, or somebody else's.
+        return True
+    owner = instance.shoal_owner()
+    return owner is None or hasattr(owner.__dict__.get(name), "wrapped")
+
+
+@functools.cache
+def class_over(vendor: type) -> type:
+    """Return the class of shards over a vendor's."""
+    called = {name: Called(name, getattr(vendor, name)) for name in CALLED_BY_TESTS}
+    called = {k: v for k, v in called.items() if callable(getattr(vendor, k))}
+    return type(
+        vendor.__name__,
+        (ShardConnection, vendor),
+        {"__module__": vendor.__module__, **called},
+    )
+
+
+class ShardCreation:
+    """A shard's test database is made with that of the sharded alias."""
+
+    def set_as_test_mirror(self, primary_settings_dict: dict[str, Any]) -> None:
+        pass
+
+
+@functools.cache
+def creation_over(vendor: type) -> type:
+    return type(
+        vendor.__name__, (ShardCreation, vendor), {"__module__": vendor.__module__}
+    )

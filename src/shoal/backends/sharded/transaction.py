@@ -1,0 +1,149 @@
+"""
+One transaction over shards, each of which joins it when it is first touched.
+
+What is asked for on the sharded alias is done on each shard that has joined: savepoints
+bear the same names there. A shard that joins late gets those that are open by then.
+"""
+
+import contextlib
+from typing import Any
+
+from django.db import Error, transaction
+
+from shoal.errors import PartialCommit
+from shoal.types import Alias
+
+
+class ShardedTransaction:
+    def __init__(self, owner: Any) -> None:
+        self._owner = owner
+        self._blocks: dict[Alias, transaction.Atomic] = {}
+        """An `atomic()` of each shard that has joined, in the order of joining."""
+        self._savepoints: list[str] = []
+
+    def join(self, connection: Any) -> None:
+        """Let a shard take part, if a transaction is open on the sharded alias."""
+        alias = connection.alias
+        if alias in self._blocks or not self._owner.in_transaction:
+            return
+        block = transaction.Atomic(using=alias, savepoint=True, durable=False)
+        block._from_testcase = self._is_of_test()  # type: ignore[attr-defined]
+        # First: what the block does touches the connection, and would join again.
+        self._blocks[alias] = block
+        try:
+            block.__enter__()
+            for sid in self._savepoints:
+                self._save(connection, sid)
+        except BaseException:
+            del self._blocks[alias]
+            raise
+
+    def _is_of_test(self) -> bool:
+        blocks = self._owner.atomic_blocks
+        return bool(blocks) and bool(getattr(blocks[0], "_from_testcase", False))
+
+    def savepoint(self, sid: str) -> None:
+        self._savepoints.append(sid)
+        for connection in self._joined():
+            self._save(connection, sid)
+
+    def _save(self, connection: Any, sid: str) -> None:
+        connection._savepoint(sid)
+        # What is registered there by on_commit() goes with the savepoint.
+        connection.savepoint_ids.append(sid)
+
+    def savepoint_rollback(self, sid: str) -> None:
+        for connection in self._joined():
+            connection.needs_rollback = False
+            connection.savepoint_rollback(sid)
+
+    def savepoint_commit(self, sid: str) -> None:
+        for connection in self._joined():
+            connection._savepoint_commit(sid)
+            if sid in connection.savepoint_ids:
+                connection.savepoint_ids.remove(sid)
+        if sid in self._savepoints:
+            del self._savepoints[self._savepoints.index(sid) :]
+
+    def commit(self) -> None:
+        """
+        Commit on each shard that has joined.
+
+        Shards whose deferred constraints would fail, or whose transaction is broken,
+        are found before the first commit. What fails later leaves a part committed,
+        and raises `PartialCommit`.
+        """
+        try:
+            self._require_sound()
+        except BaseException:
+            self.rollback()
+            raise
+        blocks, self._blocks, self._savepoints = self._blocks, {}, []
+        done: list[Alias] = []
+        for alias, block in blocks.items():
+            try:
+                block.__exit__(None, None, None)
+            except Error as error:
+                rest = [b for a, b in blocks.items() if a not in (*done, alias)]
+                _roll_back(rest, error)
+                if not done:
+                    raise
+                raise PartialCommit(
+                    f"The shards {', '.join(map(repr, done))} have committed, but "
+                    f"{alias!r} has not: {error}",
+                    hint="Compare the rows of this unit of work on these shards.",
+                ) from error
+            done.append(alias)
+
+    def _require_sound(self) -> None:
+        connections = self._joined()
+        for connection in connections:
+            if is_broken(connection):
+                connection.needs_rollback = True
+            connection.validate_no_broken_transaction()
+        if len(connections) > 1:
+            for connection in connections:
+                if connection.vendor == "postgresql":
+                    connection.check_constraints()
+
+    def rollback(self) -> None:
+        blocks, self._blocks, self._savepoints = self._blocks, {}, []
+        _roll_back(list(blocks.values()), RollBack())
+
+    def end(self) -> None:
+        """Forget what a commit or rollback has not ended: there should be nothing."""
+        if self._blocks:
+            self.rollback()
+
+    def abandon(self) -> None:
+        with contextlib.suppress(Error):
+            self.rollback()
+
+    def _joined(self) -> list[Any]:
+        return [transaction.get_connection(alias) for alias in self._blocks]
+
+
+class RollBack(Exception):
+    """What an `atomic()` of a shard is left with, so that it rolls back."""
+
+
+def _roll_back(blocks: list[transaction.Atomic], error: BaseException) -> None:
+    failed: BaseException | None = None
+    for block in reversed(blocks):
+        try:
+            block.__exit__(type(error), error, None)
+        except Error as caught:
+            failed = caught
+    if failed is not None:
+        raise failed
+
+
+def is_broken(connection: Any) -> bool:
+    """Say whether the server would answer a commit with a rollback."""
+    pgconn = getattr(connection.connection, "pgconn", None)
+    return pgconn is not None and pgconn.transaction_status == IN_ERROR
+
+
+IN_ERROR = 3
+"""PQTRANS_INERROR.
+https://www.postgresql.org/docs/current/libpq-status.html#LIBPQ-PQTRANSACTIONSTATUS"""

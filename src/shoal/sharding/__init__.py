@@ -1,0 +1,1 @@
+"""Takes compiled queries, gives rows: from one shard, or gathered from all."""

@@ -1,0 +1,71 @@
+"""
+Takes the conditions of a query, gives those that can be said of one table alone. Pure.
+
+A row that fails one of them cannot matter to the query, so it need not be fetched.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.db.models import (
+    Aggregate,
+    ExpressionWrapper,
+    Func,
+    Value,
+)
+from django.db.models.expressions import Col, CombinedExpression, DurationExpression
+from django.db.models.functions import Now, Random
+from django.db.models.lookups import Lookup
+from django.db.models.sql.constants import INNER
+from django.db.models.sql.where import AND, WhereNode
+
+_PLAIN = (Col, Value, CombinedExpression, ExpressionWrapper, Func)
+_NOT_PLAIN = (Aggregate, DurationExpression, Now, Random)
+
+
+def conjuncts(where: Any) -> Iterator[Any]:
+    """Yield what must hold of every row, taken apart at `AND`."""
+    if isinstance(where, WhereNode):
+        if where.negated or where.connector != AND:
+            yield where
+            return
+        for child in where.children:
+            yield from conjuncts(child)
+    else:
+        yield where
+
+
+def of_alias(where: Any, alias: str, join: Any) -> list[Any]:
+    """Return the conditions on the rows of `alias` that nothing else takes part in."""
+    if getattr(join, "join_type", None) not in (None, INNER):
+        # Rows that are missing on this side are there as NULLs.
+        return []
+    return [c for c in conjuncts(where) if aliases_of(c) == {alias}]
+
+
+def aliases_of(condition: Any) -> set[str] | None:
+    """Return the aliases whose columns a condition reads; `None` if it reads more."""
+    found: set[str] = set()
+    for part in _parts(condition):
+        if part is None:
+            return None
+        found.add(part)
+    return found
+
+
+def _parts(node: Any) -> Iterator[str | None]:
+    if isinstance(node, Col):
+        yield node.alias
+    elif isinstance(node, WhereNode):
+        yield from _parts(node.children)
+    elif isinstance(node, list | tuple):
+        for child in node:
+            yield from _parts(child)
+    elif isinstance(node, Lookup):
+        yield from _parts([node.lhs, node.rhs])
+        if node.bilateral_transforms:
+            yield None
+    elif isinstance(node, _PLAIN) and not isinstance(node, _NOT_PLAIN):
+        yield from _parts(node.get_source_expressions())
+    elif hasattr(node, "as_sql") or hasattr(node, "resolve_expression"):
+        yield None

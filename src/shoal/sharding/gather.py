@@ -1,0 +1,224 @@
+"""
+The complete fallback: brings the needed rows to one place, and runs the statement there
+unchanged.
+
+Takes the tables that a statement names and where their rows may lie, gives the rows of
+its answer.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import EmptyResultSet, FullResultSet
+from django.db import InterfaceError, OperationalError
+from django.db.models import Model
+from django.db.models.sql.where import AND, OR, WhereNode
+
+from shoal.errors import GatherTooLarge, QueryRefused
+from shoal.placement.layout import Layout
+from shoal.sharding.conditions import of_alias
+from shoal.sharding.occurrences import Occurrence
+from shoal.sharding.scratch import Column, Source
+from shoal.types import Alias
+
+ALIAS = "T0"
+"""What a table is called where its rows are fetched. Django's own begin with T2."""
+
+
+@dataclass(kw_only=True)
+class Table:
+    """One table that a statement names, wherever it occurs in it."""
+
+    name: str
+    model: type[Model]
+    layout: Layout | None
+    """`None` where the model lives on another cluster."""
+    occurrences: list[Occurrence]
+    sources: Sequence[Alias] = ()
+    """The aliases that have rows of it which may be needed."""
+    rows: int = 0
+
+    @property
+    def columns(self) -> list[str]:
+        return [f.column for f in self.model._meta.local_concrete_fields if f.column]
+
+    @property
+    def primary_key(self) -> list[str]:
+        if self.layout is not None and self.layout.kind == "local":
+            # Each shard counts for itself.
+            return []
+        pk: Any = self.model._meta.pk
+        fields = getattr(pk, "fields", None) or [pk]
+        return [f.column for f in fields]
+
+
+def tables(
+    found: Sequence[Occurrence], layouts: Mapping[Occurrence, Layout | None]
+) -> list[Table]:
+    """Put the occurrences of each table together."""
+    made: dict[str, Table] = {}
+    for one in found:
+        if one.model is None:
+            raise QueryRefused(
+                f"A query over several shards names the table {one.table!r}, of which "
+                "no model is known.",
+                hint="Ask one shard, inside on_shard(), or make a model of it.",
+            )
+        table = made.get(one.table)
+        if table is None:
+            table = made[one.table] = Table(
+                name=one.table, model=one.model, layout=layouts[one], occurrences=[]
+            )
+        table.occurrences.append(one)
+    return list(made.values())
+
+
+class Gathering:
+    """One statement whose rows are brought together."""
+
+    def __init__(self, compiler: Any, place: Any, limit: int) -> None:
+        self._compiler, self._place, self._limit = compiler, place, limit
+        self._connection = compiler.connection
+        self._tables: list[Table] = []
+
+    def bring(self, table: Table, connections: Sequence[Any], lock: str = "") -> None:
+        """Make the table, fill it from these connections, and lock the rows there."""
+        self._tables.append(table)
+        group_by = bool(self._compiler.query.group_by)
+        self._place.make(table.name, self._definition(table), table.primary_key)
+        columns = list(self._place.writable(table.name, table.columns))
+        where, params = self._where(table)
+        for connection in connections:
+            self._fill(table, columns, connection, (where, lock), params)
+        if group_by and table.primary_key:
+            self._place.index(table.name, table.primary_key)
+
+    def _fill(
+        self,
+        table: Table,
+        columns: list[str],
+        connection: Any,
+        ends: tuple[str, str],
+        params: Sequence[Any],
+    ) -> None:
+        quote = connection.ops.quote_name
+        alias = quote(ALIAS)
+        # SQLite would convert by the declared type of a bare column.
+        plus = "+" if connection.vendor == "sqlite" else ""
+        listed = ", ".join(f"{plus}{alias}.{quote(name)}" for name in columns)
+        left = self._limit - sum(one.rows for one in self._tables)
+        where, lock = ends
+        sql = (
+            f"SELECT {listed} FROM {quote(table.name)} {alias}{where} "
+            f"LIMIT {left + 1}{lock}"
+        )
+        source = Source(connection=connection, sql=sql, params=params)
+        connection.ensure_connection()
+        with naming(connection.alias):
+            table.rows += self._place.fill(table.name, columns, source)
+        if sum(one.rows for one in self._tables) > self._limit:
+            raise self._too_large(table)
+
+    def _definition(self, table: Table) -> list[Column] | None:
+        """Return the columns as the model has them; `None`: as the home shard has."""
+        sqlite = self._connection.vendor == "sqlite"
+        if table.layout is not None and table.model._meta.managed and not sqlite:
+            return None
+        return list(self._as_modelled(table))
+
+    def _as_modelled(self, table: Table) -> Iterator[Column]:
+        for one in table.model._meta.local_concrete_fields:
+            if one.column:
+                has: Any = one.db_parameters(connection=self._connection)
+                # A foreign key, or an automatic one, without what makes it one.
+                kind = one.rel_db_type(self._connection) or has["type"]
+                collation = has.get("collation")
+                if collation:
+                    quoted = self._connection.ops.quote_name(collation)
+                    kind = f"{kind} COLLATE {quoted}"
+                yield Column(name=one.column, type=str(kind))
+
+    def _where(self, table: Table) -> tuple[str, Sequence[Any]]:
+        """Return what rows of the table must fulfil, wherever it occurs."""
+        either = WhereNode(connector=OR)
+        for one in table.occurrences:
+            own = self._own_conditions(one)
+            if not own:
+                return "", ()
+            both = WhereNode(connector=AND, children=[*own])
+            either.children.append(both)
+        try:
+            sql, params = either.as_sql(self._compiler, self._connection)
+        except FullResultSet:
+            return "", ()
+        except EmptyResultSet:
+            return " WHERE 1 = 0", ()
+        return f" WHERE {sql}", params
+
+    def _own_conditions(self, one: Occurrence) -> list[Any]:
+        if one.level is None or one.level.query.combinator:
+            return []
+        own = of_alias(one.level.query.where, one.alias, one.join)
+        return [node.relabeled_clone({one.alias: ALIAS}) for node in own]
+
+    def _too_large(self, table: Table) -> GatherTooLarge:
+        sizes = ", ".join(f"{one.name}: {one.rows}" for one in self._tables)
+        key = ", ".join(table.layout.key) if table.layout else ""
+        way = (
+            f"Filter {table.model._meta.label} by its key ({key}), "
+            if key
+            else "Filter further, "
+        )
+        return GatherTooLarge(
+            f"A query over the shards of {self._connection.alias!r} needs more than "
+            f"MAX_GATHER_ROWS = {self._limit} rows (so far {sizes}).",
+            hint=f"{way}so that one shard can answer, or raise MAX_GATHER_ROWS.",
+        )
+
+
+class naming:
+    """Let errors of a server say which shard it is."""
+
+    def __init__(self, alias: Alias) -> None:
+        self._alias = alias
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if isinstance(error, OperationalError | InterfaceError) and not getattr(
+            error, "shoal_named", False
+        ):
+            named: Any = type(error)(f"On the shard {self._alias!r}: {error}")
+            named.shoal_named = True
+            raise named from error
+
+
+class Rows:
+    """The answer of a gathered statement, all of it in memory."""
+
+    def __init__(self, cursor: Any) -> None:
+        self.description = cursor.description
+        self.rowcount = cursor.rowcount
+        self.lastrowid = None
+        fetched = cursor.fetchall() if cursor.description else []
+        self._rows = iter(fetched)
+        if self.description and self.rowcount < 0:
+            self.rowcount = len(fetched)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._rows
+
+    def fetchone(self) -> Any:
+        return next(self._rows, None)
+
+    def fetchmany(self, size: int = 1) -> list[Any]:
+        return list(itertools.islice(self._rows, size))
+
+    def fetchall(self) -> list[Any]:
+        return list(self._rows)
+
+    def close(self) -> None:
+        self._rows = iter(())

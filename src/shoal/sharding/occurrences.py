@@ -1,0 +1,116 @@
+"""
+Takes the queries that a statement was compiled from, gives the tables that it names.
+
+A query is a level; a subquery is a level below the one that it stands in. A table that
+is joined twice, or stands on two levels, occurs twice.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.models import Model
+from django.db.models.sql.subqueries import DeleteQuery, UpdateQuery
+
+from shoal.placement import models_of_table
+from shoal.placement.models import bare_table_name
+
+_NAME = re.compile(r"\w+")
+
+
+@dataclass(eq=False, slots=True)
+class Level:
+    """One query among those that a statement was compiled from."""
+
+    query: Any
+    outer: "Level | None"
+    aliases: dict[str, Any] = field(default_factory=dict)
+    """The tables and joins that its SQL names, by alias."""
+
+
+class Levels:
+    """Collects levels, as the compilers of a statement and its subqueries work."""
+
+    def __init__(self) -> None:
+        self.all: list[Level] = []
+        self._open: list[Level] = []
+
+    def enter(self, query: Any) -> None:
+        level = Level(query, self._open[-1] if self._open else None)
+        if isinstance(query, UpdateQuery | DeleteQuery):
+            # What it is filtered by stands in subqueries.
+            base = query.get_initial_alias()
+            level.aliases[base] = query.alias_map[base]
+        self.all.append(level)
+        self._open.append(level)
+
+    def joined(self) -> None:
+        """Note what the query joins now: after it is compiled, that is forgotten."""
+        query, level = self._open[-1].query, self._open[-1]
+        for alias, join in query.alias_map.items():
+            if query.alias_refcount.get(alias):
+                level.aliases[alias] = join
+
+    def leave(self) -> None:
+        self._open.pop()
+
+
+@dataclass(eq=False, frozen=True, slots=True)
+class Occurrence:
+    level: Level | None
+    """`None` where only the text of the statement names the table."""
+    alias: str
+    table: str
+    model: type[Model] | None
+    join: Any = None
+
+
+def occurrences(levels: Sequence[Level], sql: str) -> list[Occurrence]:
+    """Return every place where a statement names a table."""
+    found = [one for level in levels for one in _of_level(level)]
+    return [*found, *_of_text(sql, {bare_table_name(one.table) for one in found})]
+
+
+def _of_level(level: Level) -> Iterator[Occurrence]:
+    for alias, join in level.aliases.items():
+        table = join.table_name
+        model = _model(table, _candidates(level.query, join))
+        yield Occurrence(level, alias, table, model, join)
+    for table in level.query.extra_tables:
+        yield Occurrence(None, table, table, _model(table, ()))
+
+
+def _candidates(query: Any, join: Any) -> Iterator[Any]:
+    field = getattr(join, "join_field", None)
+    if field is not None:
+        yield getattr(field, "related_model", None)
+        yield getattr(field, "model", None)
+        remote = getattr(field, "remote_field", None)
+        yield getattr(remote, "model", None)
+        yield getattr(remote, "through", None)
+        yield getattr(getattr(field, "field", None), "model", None)
+    if query.model is not None:
+        yield query.model
+        yield from query.model._meta.get_parent_list()
+
+
+def _model(table: str, candidates: Any) -> type[Model] | None:
+    for model in candidates:
+        if isinstance(model, type) and _concrete(model)._meta.db_table == table:
+            found: type[Model] = _concrete(model)
+            return found
+    known = models_of_table().get(bare_table_name(table), ())
+    return _concrete(known[0]) if known else None
+
+
+def _concrete(model: Any) -> Any:
+    return model._meta.concrete_model or model
+
+
+def _of_text(sql: str, seen: set[str]) -> Iterator[Occurrence]:
+    """Find tables of known models in what was written by hand: `RawSQL`, `extra()`."""
+    known = models_of_table()
+    for name in dict.fromkeys(_NAME.findall(sql)):
+        if name in known and name not in seen:
+            yield Occurrence(None, name, name, _concrete(known[name][0]))

@@ -1,0 +1,167 @@
+"""
+Takes a compiled query, decides who answers it: one shard, or all of them gathered.
+
+A query runs on one shard if every row that it needs is there. Otherwise its tables are
+brought together, as much of them as it can need.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import connections
+
+from shoal.placement.buckets import bucket_map
+from shoal.placement.layout import Layout, layout_of
+from shoal.placement.models import get_placement
+from shoal.placement.scopes import current_target
+from shoal.routing import members
+from shoal.sharding.gather import Gathering, Rows, Table, naming, tables
+from shoal.sharding.occurrences import Levels, Occurrence, occurrences
+from shoal.sharding.places import Buckets, places
+from shoal.topology import Cluster, get_topology
+from shoal.types import Alias
+
+
+class Reading:
+    """One query, from when it is compiled to when it has its rows."""
+
+    def __init__(self, compiler: Any) -> None:
+        self._compiler = compiler
+        self._connection = compiler.connection
+        self._cluster: Cluster = compiler.connection.cluster
+        self.levels = Levels()
+
+    def answer(self, sql: str, params: Any, *, is_chunked: bool = False) -> Any:
+        target = current_target(self._cluster.name)
+        if target is not None and len(target) == 1:
+            return self._run(target[0], sql, params, is_chunked=is_chunked)
+        where = Where(self._connection, occurrences(self.levels.all, sql))
+        shard = where.only_shard()
+        if shard is not None:
+            return self._run(shard, sql, params, is_chunked=is_chunked)
+        return self._gather(where, sql, params)
+
+    def _run(self, alias: Alias, sql: str, params: Any, *, is_chunked: bool) -> Any:
+        writes = self._compiler.query.select_for_update
+        get = self._connection.shard if writes else self._connection.shard_to_read
+        connection = get(alias)
+        with naming(alias):
+            open_ = connection.chunked_cursor if is_chunked else connection.cursor
+            cursor = open_()
+            try:
+                cursor.execute(sql, params)
+            except BaseException:
+                cursor.close()
+                raise
+        return cursor
+
+    def _gather(self, where: "Where", sql: str, params: Any) -> Any:
+        name = self._connection.home.settings_dict["NAME"]
+        with self._connection.scratch.opened(name) as place:
+            gathering = Gathering(self._compiler, place, self._cluster.max_gather_rows)
+            for table in where.tables():
+                if not where.is_at_hand(table):
+                    found = [where.connection(alias) for alias in table.sources]
+                    gathering.bring(table, found)
+            with place.cursor() as cursor:
+                cursor.execute(sql, params)
+                return Rows(cursor)
+
+
+class Where:
+    """Where the rows lie that a statement needs."""
+
+    def __init__(self, connection: Any, found: Sequence[Occurrence]) -> None:
+        self._connection = connection
+        self._cluster: Cluster = connection.cluster
+        self._found = list(found)
+        self._layouts = {one: self._layout(one) for one in self._found}
+        self._places = places(self._found, self._layouts, connection.vendor)
+        self._names = [shard.name for shard in self._cluster.shards]
+
+    def _layout(self, one: Occurrence) -> Layout | None:
+        if one.model is None or self._foreign(one) is not None:
+            return None
+        return layout_of(one.model, self._cluster)
+
+    def _foreign(self, one: Occurrence) -> Cluster | None:
+        """Return the cluster of a model that lives elsewhere."""
+        name = get_placement().cluster_of(one.model) if one.model else None
+        if name is None or name == self._cluster.name:
+            return None
+        return get_topology().clusters.get(name)
+
+    def only_shard(self) -> Alias | None:
+        """Return the shard that has every row which is needed, if there is one."""
+        needed: set[Alias] = set()
+        anywhere = True
+        for one in self._found:
+            layout = self._layouts[one]
+            if layout is None:
+                return None
+            if layout.kind == "reference":
+                continue
+            anywhere = False
+            found = self._shards(layout, self._places[one])
+            if len(found) > 1:
+                return None
+            needed.update(found)
+        if len(needed) == 1:
+            return needed.pop()
+        return self._names[0] if anywhere or not needed else None
+
+    def shards(self) -> list[Alias]:
+        """Return the shards that have rows which are needed."""
+        found = {
+            shard
+            for one in self._found
+            if (layout := self._layouts[one]) is not None
+            for shard in self._shards(layout, self._places[one])
+        }
+        return [name for name in self._names if name in found]
+
+    def buckets(self) -> Buckets:
+        """Return the buckets of the first table's rows, `None` if nobody knows."""
+        return self._places[self._found[0]] if self._found else None
+
+    def _shards(self, layout: Layout, buckets: Buckets) -> list[Alias]:
+        if layout.kind in ("home", "reference"):
+            return self._names[:1]
+        if layout.kind == "local" or buckets is None:
+            return self._names
+        shards = bucket_map(self._cluster)
+        found = {shards.shard_of(bucket) for bucket in buckets}
+        return [name for name in self._names if name in found]
+
+    def tables(self) -> list[Table]:
+        made = tables(self._found, self._layouts)
+        for table in made:
+            table.sources = self._sources(table)
+        return made
+
+    def _sources(self, table: Table) -> list[Alias]:
+        if table.layout is None:
+            cluster = self._foreign(table.occurrences[0])
+            assert cluster is not None
+            return [cluster.name]
+        found = {
+            shard
+            for one in table.occurrences
+            for shard in self._shards(table.layout, self._places[one])
+        }
+        return [name for name in self._names if name in found]
+
+    def is_at_hand(self, table: Table) -> bool:
+        """Say whether the scratch connection sees these rows in their own table."""
+        if table.layout is None or table.layout.kind not in ("reference", "home"):
+            return False
+        if self._connection.vendor == "sqlite":
+            return False
+        home = self._connection.home
+        return not (home.in_atomic_block or self._connection.in_transaction)
+
+    def connection(self, alias: Alias) -> Any:
+        if alias in self._names:
+            return self._connection.shard_to_read(alias)
+        cluster = get_topology().clusters[alias]
+        return connections[members.for_read(cluster)]

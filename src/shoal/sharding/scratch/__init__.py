@@ -1,0 +1,82 @@
+"""
+A connection of its own to the home server, where gathered rows lie for one statement.
+
+Takes rows of other shards, puts them into temporary tables under the real names, runs
+the statement there, and leaves nothing behind. It is apart since PostgreSQL does not
+prepare a transaction that has touched temporary tables.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from shoal.sharding.scratch.mysql import MySQLScratch
+from shoal.sharding.scratch.postgresql import PostgreSQLScratch
+from shoal.sharding.scratch.sqlite import SQLiteScratch
+from shoal.sharding.scratch.tables import Column, Source
+from shoal.topology.probe.asking import close, open_apart
+from shoal.types import Alias
+
+__all__ = ["Column", "Scratch", "Source"]
+
+_VENDORS: dict[str, Any] = {
+    "mysql": MySQLScratch,
+    "postgresql": PostgreSQLScratch,
+    "sqlite": SQLiteScratch,
+}
+
+
+class Scratch:
+    """Of one thread, for one sharded alias. Connects when it is first needed."""
+
+    def __init__(self, home: Alias) -> None:
+        self._home = home
+        self._place: Any = None
+        self._name: Any = None
+
+    @contextlib.contextmanager
+    def opened(self, name: Any) -> Iterator[Any]:
+        """
+        Yield what makes and fills tables; what it has made is gone afterwards.
+
+        `name` is that of the home database now: a test runner changes it.
+        """
+        if self._name != name:
+            self.close()
+        if self._place is None:
+            connection = open_apart(self._home)
+            self._place = _VENDORS[connection.vendor](connection)
+            self._name = name
+        place = self._place
+        if place.connection.connection is None:
+            # Past `ensure_connection`, which tests forbid for aliases they don't list.
+            with place.connection.wrap_database_errors:
+                place.connection.connect()
+        try:
+            place.begin()
+            yield place
+        except BaseException:
+            with contextlib.suppress(Exception):
+                self._clear(place)
+            raise
+        self._clear(place)
+
+    def _clear(self, place: Any) -> None:
+        try:
+            place.end()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self._place is not None:
+            close(self._place.connection)
+            self._place = None
+
+    def close_if_unusable_or_obsolete(self) -> None:
+        """Close at the end of a request, unless connections are kept for longer."""
+        if self._place is not None and not self._keeps():
+            self.close()
+
+    def _keeps(self) -> bool:
+        return bool(self._place.connection.vendor == "sqlite")

@@ -1,0 +1,85 @@
+"""Temporary tables on PostgreSQL, filled by binary COPY, gone with a rollback."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from shoal.sharding.scratch.tables import Column, Source
+
+
+class PostgreSQLScratch:
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+
+    def begin(self) -> None:
+        self._run("BEGIN")
+
+    def end(self) -> None:
+        if self.connection.connection is not None:
+            self._run("ROLLBACK")
+
+    def make(
+        self,
+        table: str,
+        columns: Sequence[Column] | None,
+        primary_key: Sequence[str],
+    ) -> None:
+        """Make a table like the one of this name, or of these columns."""
+        quote = self.connection.ops.quote_name
+        if columns is None:
+            self._run(f"CREATE TEMPORARY TABLE {quote(table)} (LIKE {quote(table)})")
+        else:
+            listed = ", ".join(f"{quote(c.name)} {c.type}" for c in columns)
+            self._run(f"CREATE TEMPORARY TABLE {quote(table)} ({listed})")
+
+    def index(self, table: str, primary_key: Sequence[str]) -> None:
+        """Let GROUP BY know that the primary key determines the other columns."""
+        quote = self.connection.ops.quote_name
+        listed = ", ".join(map(quote, primary_key))
+        self._run(f"ALTER TABLE {quote(table)} ADD PRIMARY KEY ({listed})")
+
+    def writable(self, table: str, columns: Sequence[str]) -> Sequence[str]:
+        return columns
+
+    def fill(self, table: str, columns: Sequence[str], source: Source) -> int:
+        """Copy the rows, and return how many there were."""
+        quote = self.connection.ops.quote_name
+        listed = ", ".join(map(quote, columns))
+        out = f"COPY ({_merged(source)}) TO STDOUT (FORMAT BINARY)"
+        into = f"COPY {quote(table)} ({listed}) FROM STDIN (FORMAT BINARY)"
+        with (
+            self.connection.wrap_database_errors,
+            self.connection.connection.cursor() as target,
+            target.copy(into) as sink,
+        ):
+            for block in _blocks(source.connection, out):
+                sink.write(block)
+        return int(target.rowcount)
+
+    def _run(self, sql: str) -> None:
+        with (
+            self.connection.wrap_database_errors,
+            self.connection.connection.cursor() as cursor,
+        ):
+            cursor.execute(sql)
+
+    def cursor(self) -> Any:
+        return self.connection.cursor()
+
+
+def _merged(source: Source) -> str:
+    """Return the SQL with its parameters in it: COPY takes none."""
+    raw = source.connection.connection
+    import psycopg
+
+    with contextlib.closing(psycopg.ClientCursor(raw)) as cursor:
+        return str(cursor.mogrify(source.sql, source.params))
+
+
+def _blocks(connection: Any, sql: str) -> Iterator[Any]:
+    with (
+        connection.wrap_database_errors,
+        connection.connection.cursor() as cursor,
+        cursor.copy(sql) as out,
+    ):
+        yield from out

@@ -1,0 +1,72 @@
+"""A database in memory, with the tables of the home shard as they are needed."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from shoal.sharding.scratch.tables import Column, Source
+
+_AT_ONCE = 1000
+"""Rows that are read at once."""
+
+
+class SQLiteScratch:
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        self._home = dict(connection.settings_dict)
+        connection.settings_dict["NAME"] = ":memory:"
+        self._tables: list[tuple[str, str]] = []
+
+    def begin(self) -> None:
+        """Nothing to do."""
+
+    def end(self) -> None:
+        made, self._tables = self._tables, []
+        quote = self.connection.ops.quote_name
+        for kind, table in made:
+            self.connection.connection.execute(f"DROP {kind} IF EXISTS {quote(table)}")
+
+    def make(
+        self,
+        table: str,
+        columns: Sequence[Column] | None,
+        primary_key: Sequence[str],
+    ) -> None:
+        """Make a table of these columns."""
+        quote = self.connection.ops.quote_name
+        listed = ", ".join(f"{quote(c.name)} {c.type}" for c in columns or ())
+        if primary_key:
+            listed += f", PRIMARY KEY ({', '.join(map(quote, primary_key))})"
+        self._tables.append(("TABLE", table))
+        self._run(f"CREATE TABLE {quote(table)} ({listed})")
+
+    def index(self, table: str, primary_key: Sequence[str]) -> None:
+        """SQLite lets any column stand beside a GROUP BY."""
+
+    def writable(self, table: str, columns: Sequence[str]) -> Sequence[str]:
+        return columns
+
+    def fill(self, table: str, columns: Sequence[str], source: Source) -> int:
+        """Copy the rows, and return how many there were."""
+        quote = self.connection.ops.quote_name
+        marks = ", ".join("?" * len(columns))
+        into = f"INSERT INTO {quote(table)} VALUES ({marks})"
+        count = 0
+        with source.connection.wrap_database_errors:
+            cursor = source.connection.create_cursor()
+            cursor.execute(source.sql, source.params)
+            while block := cursor.fetchmany(_AT_ONCE):
+                self._run_many(into, block)
+                count += len(block)
+            cursor.close()
+        return count
+
+    def _run(self, sql: str) -> None:
+        with self.connection.wrap_database_errors:
+            self.connection.connection.execute(sql)
+
+    def _run_many(self, sql: str, rows: Any) -> None:
+        with self.connection.wrap_database_errors:
+            self.connection.connection.executemany(sql, rows)
+
+    def cursor(self) -> Any:
+        return self.connection.cursor()

@@ -1,0 +1,29 @@
+"""
+Takes a deletion, sends it to the shards whose rows it may delete.
+
+One that looks at other tables is first told, by a query of its own, which rows go.
+"""
+
+from typing import Any
+
+from django.db import transaction
+from django.db.models.sql.constants import MULTI
+from django.db.models.sql.subqueries import DeleteQuery
+
+from shoal.sharding.writing.statement import Entangled, Writing
+
+
+class Deleting(Writing):
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return self.execute(*args, **kwargs)
+        except Entangled:
+            with transaction.atomic(using=self.connection.alias, savepoint=False):
+                return self._delete_found()
+
+    def _delete_found(self) -> int:
+        compiler = self.select_primary_keys().get_compiler(self.connection.alias)
+        rows = compiler.results_iter(compiler.execute_sql(MULTI))
+        keys = [row[0] if len(row) == 1 else tuple(row) for row in rows]
+        query: Any = DeleteQuery(self.query.model)
+        return int(query.delete_batch(keys, self.connection.alias))

@@ -1,0 +1,67 @@
+"""A statement that runs as it is on several shards; what they change adds up."""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+from shoal.sharding.gather import naming
+from shoal.types import Alias
+
+
+class Everywhere:
+    def __init__(
+        self, connection: Any, shards: Sequence[Alias], *, counted: Alias | None = None
+    ) -> None:
+        self._connection, self._shards = connection, shards
+        self._counted = counted
+        """The only shard whose rows count, where all have the same rows."""
+
+    def answer(self, sql: Any, params: Any, *, is_chunked: bool = False) -> Any:
+        return self._each(lambda cursor: cursor.execute(sql, params))
+
+    def answer_many(self, sql: Any, param_list: Any) -> Any:
+        return self._each(lambda cursor: cursor.executemany(sql, param_list))
+
+    def _each(self, run: Any) -> Any:
+        cursors = []
+        counted = None
+        for alias in self._shards:
+            with naming(alias):
+                cursor = self._connection.shard(alias).cursor()
+                run(cursor)
+            cursors.append(cursor)
+            if alias == self._counted:
+                counted = cursor
+        if counted is not None:
+            return counted
+        return cursors[0] if len(cursors) == 1 else Summed(cursors)
+
+
+class Summed:
+    """The answers of several shards: their rows in turn, their counts as one."""
+
+    lastrowid = None
+
+    def __init__(self, cursors: Sequence[Any]) -> None:
+        self._cursors = list(cursors)
+        self._rows = (
+            row for cursor in self._cursors if cursor.description for row in cursor
+        )
+        self.rowcount = sum(max(cursor.rowcount, 0) for cursor in self._cursors)
+        self.description = self._cursors[0].description if cursors else None
+
+    def __iter__(self) -> Any:
+        return self._rows
+
+    def fetchone(self) -> Any:
+        return next(self._rows, None)
+
+    def fetchmany(self, size: int = 1) -> list[Any]:
+        return list(itertools.islice(self._rows, size))
+
+    def fetchall(self) -> list[Any]:
+        return list(self._rows)
+
+    def close(self) -> None:
+        for cursor in self._cursors:
+            cursor.close()

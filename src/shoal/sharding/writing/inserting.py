@@ -1,0 +1,166 @@
+"""
+Takes objects to insert, gives each its id and its shard, and sends them there.
+
+Rows come back in the order of the objects, whatever shards they went to.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.db import transaction
+from django.db.models import ExpressionWrapper
+from django.db.models.expressions import DatabaseDefault
+from django.db.models.sql import InsertQuery, Query
+from django.db.models.sql.constants import MULTI
+
+from shoal.errors import KeyMismatch
+from shoal.placement.buckets import BUCKETS, bucket_map
+from shoal.placement.layout import Layout, bucket_of, layout_of
+from shoal.placement.scopes import current_target
+from shoal.sharding.writing.everywhere import Everywhere
+from shoal.sharding.writing.ids import Ids
+from shoal.topology import Cluster
+from shoal.types import Alias
+
+
+class Inserting:
+    def __init__(self, compiler: Any, execute: Callable[..., Any]) -> None:
+        self._compiler, self._execute = compiler, execute
+        self._connection = compiler.connection
+        self._cluster: Cluster = compiler.connection.cluster
+        self._query: Any = compiler.query
+        self._meta: Any = compiler.query.get_meta()
+        self._layout: Layout = layout_of(self._meta.model, self._cluster)
+
+    def run(self, returning_fields: Any) -> Any:
+        layout = self._layout
+        self._ask_for_defaults()
+        shards = [shard.name for shard in self._cluster.shards]
+        if layout.kind == "home":
+            return self._send(self._query.objs, shards[:1], returning_fields)
+        if layout.kind == "local":
+            return self._send(self._query.objs, shards, returning_fields)
+        self._allot()
+        if layout.kind == "reference":
+            return self._everywhere(shards, returning_fields)
+        return self._to_their_shards(returning_fields)
+
+    def _ask_for_defaults(self) -> None:
+        """Let a shard compute what the database would, where it must be known."""
+        layout = self._layout
+        columns = {*layout.key, *layout.locators, *layout.primary_key}
+        if layout.kind == "reference":
+            # Every shard gets the same value.
+            columns |= {field.column for field in self._meta.concrete_fields}
+        for field in self._query.fields:
+            if field.column in columns and field.has_db_default():
+                for obj in self._query.objs:
+                    if isinstance(getattr(obj, field.attname), DatabaseDefault):
+                        setattr(obj, field.attname, self._computed(field))
+
+    def _computed(self, field: Any) -> Any:
+        query: Any = Query(None)
+        default = field.db_default
+        if not hasattr(default, "resolve_expression"):
+            return default
+        query.add_annotation(ExpressionWrapper(default, output_field=field), "value")
+        compiler = query.get_compiler(self._connection.alias)
+        (row,) = compiler.results_iter(compiler.execute_sql(MULTI))
+        return row[0]
+
+    def _allot(self) -> None:
+        """Give those an id that have none."""
+        layout, pk = self._layout, self._meta.pk
+        if not layout.allots_ids:
+            return
+        objs = self._query.objs
+        has_pk = pk in self._query.fields
+        given = {id(o): self._compiler.pre_save_val(pk, o) for o in objs if has_pk}
+        without = [obj for obj in objs if given.get(id(obj)) is None]
+        ids = Ids(self._connection, self._meta.model, layout)
+        if without:
+            numbers = ids.allot(len(without))
+            self._compiler.allotted = {
+                id(obj): self._id(obj, number)
+                for obj, number in zip(without, numbers, strict=True)
+            }
+            if not has_pk:
+                self._query.fields = [*self._query.fields, pk]
+        ids.seen([value for value in given.values() if value is not None])
+
+    def _id(self, obj: Any, number: int) -> int:
+        layout = self._layout
+        if layout.ids != "bucketed":
+            return number
+        if layout.key == layout.primary_key:
+            return number * BUCKETS + number % BUCKETS
+        values = self._values(obj, layout.key)
+        return number * BUCKETS + bucket_of(layout, values)
+
+    def _values(self, obj: Any, columns: Sequence[str]) -> dict[str, Any]:
+        fields = {field.column: field for field in self._meta.concrete_fields}
+        return {
+            name: self._value(fields[name], obj) for name in columns if name in fields
+        }
+
+    def _value(self, field: Any, obj: Any) -> Any:
+        if field not in self._query.fields:
+            return getattr(obj, field.attname)
+        return self._compiler.pre_save_val(field, obj)
+
+    def _to_their_shards(self, returning_fields: Any) -> Any:
+        layout = self._layout
+        columns = [*layout.key, *layout.locators]
+        shards = bucket_map(self._cluster)
+        groups: dict[Alias, list[int]] = {}
+        for index, obj in enumerate(self._query.objs):
+            values = self._values(obj, columns)
+            bucket = bucket_of(layout, values)
+            groups.setdefault(shards.shard_of(bucket), []).append(index)
+        self._require_target(groups)
+        if len(groups) == 1:
+            (alias,) = groups
+            return self._send(self._query.objs, [alias], returning_fields)
+        return self._send_groups(groups, returning_fields)
+
+    def _require_target(self, groups: dict[Alias, list[int]]) -> None:
+        target = current_target(self._cluster.name)
+        for alias in groups:
+            if target is not None and alias not in target:
+                raise KeyMismatch(
+                    f"A row of {self._layout.model} belongs on {alias!r}, but was to "
+                    f"be inserted inside on_shard() of {', '.join(target)!r}.",
+                    hint="Insert it outside of the block.",
+                )
+
+    def _send_groups(
+        self, groups: dict[Alias, list[int]], returning_fields: Any
+    ) -> list[Any]:
+        objs = self._query.objs
+        rows: list[Any] = [None] * len(objs)
+        # All of them or none, as with one statement.
+        with transaction.atomic(using=self._connection.alias, savepoint=False):
+            for alias, indexes in groups.items():
+                group = [objs[index] for index in indexes]
+                found = self._send(group, [alias], returning_fields)
+                for index, row in zip(indexes, found, strict=False):
+                    rows[index] = row
+        return rows if returning_fields else []
+
+    def _everywhere(self, shards: list[Alias], returning_fields: Any) -> Any:
+        with transaction.atomic(using=self._connection.alias, savepoint=False):
+            return self._send(self._query.objs, shards, returning_fields)
+
+    def _send(
+        self, objs: Sequence[Any], shards: list[Alias], returning_fields: Any
+    ) -> list[Any]:
+        everywhere = Everywhere(self._connection, shards, counted=shards[0])
+        query: InsertQuery = self._query
+        before = query.objs
+        query.objs = list(objs)
+        try:
+            with self._connection.answering(everywhere):
+                rows = self._execute(returning_fields)
+        finally:
+            query.objs = before
+        return list(rows)

@@ -1,0 +1,68 @@
+"""
+Takes an update, sends it to the shards whose rows it may change, gives how many it did.
+
+One that looks at other tables is first told, by a query of its own, which rows it
+changes and to what.
+"""
+
+from collections import defaultdict
+from typing import Any
+
+from django.db import transaction
+from django.db.models.sql.constants import MULTI, ROW_COUNT
+
+from shoal.sharding.writing.keys import KeyChange
+from shoal.sharding.writing.statement import AT_ONCE, Entangled, Writing
+
+
+class Updating(Writing):
+    def run(self, result_type: Any = ROW_COUNT, *args: Any) -> Any:
+        try:
+            return self.execute(result_type, *args)
+        except Entangled:
+            with transaction.atomic(using=self.connection.alias, savepoint=False):
+                return self._with_values_found()
+
+    def before(self) -> None:
+        KeyChange(self).require_same_shard()
+
+    def _with_values_found(self) -> int:
+        """Ask for the rows and their new values, and write these."""
+        query = self.query
+        found = [v for v in query.values if hasattr(v[2], "resolve_expression")]
+        select = self.select_primary_keys()
+        for index, (_, _, value) in enumerate(found):
+            select.add_annotation(value, f"shoal_{index}")
+        width = len(self.primary_key)
+        groups: dict[Any, list[Any]] = defaultdict(list)
+        compiler = select.get_compiler(self.connection.alias)
+        for row in compiler.results_iter(compiler.execute_sql(MULTI)):
+            key = row[0] if width == 1 else tuple(row[:width])
+            groups[_hashable(row[width:])].append((key, row[width:]))
+        count = 0
+        for rows in groups.values():
+            values = dict(zip(map(id, found), rows[0][1], strict=True))
+            changed = [
+                (field, model, values.get(id(entry), value))
+                for entry in query.values
+                for field, model, value in (entry,)
+            ]
+            keys = [key for key, _ in rows]
+            for start in range(0, len(keys), AT_ONCE):
+                count += self._update(changed, keys[start : start + AT_ONCE])
+        for related in query.get_related_updates():
+            related.get_compiler(self.connection.alias).execute_sql(ROW_COUNT)
+        return count
+
+    def _update(self, values: list[Any], keys: list[Any]) -> int:
+        query = self.query.clone()
+        query.values, query.related_updates = values, {}
+        query.clear_where()
+        query.add_filter("pk__in", keys)
+        compiler = query.get_compiler(self.connection.alias)
+        return int(compiler.execute_sql(ROW_COUNT) or 0)
+
+
+def _hashable(values: Any) -> Any:
+    """Return what tells two rows of new values apart."""
+    return tuple(repr(value) for value in values)
