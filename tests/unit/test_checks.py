@@ -76,9 +76,9 @@ def test_a_model_that_does_not_exist() -> None:
 
 
 def test_the_former_name_of_a_model_may_be_claimed(monkeypatch: Any) -> None:
-    from shoal import checks
+    from shoal.checks import claims
 
-    monkeypatch.setattr(checks, "_once_models", lambda: {"feedback.opinion"})
+    monkeypatch.setattr(claims, "_once_models", lambda: {"feedback.opinion"})
     assert found({"accounts": {"APPS": ALL, "MODELS": ["feedback.Opinion"]}}) == []
 
 
@@ -263,9 +263,9 @@ def test_relations_that_no_database_can_hold() -> None:
         def __str__(self) -> str:
             return "order"
 
-    from shoal.checks import _relations_of
+    from shoal.checks.relations import relations_of
 
-    messages = [f"{m.id}: {m.msg} {m.hint}" for m in _relations_of(Order)]
+    messages = [f"{m.id}: {m.msg} {m.hint}" for m in relations_of(Order)]
     assert messages == [
         "shoal.E003: feedback.Order.product is a foreign key with a database "
         "constraint, from cluster 'feedback' to catalog.Product on cluster 'catalog'. "
@@ -287,7 +287,7 @@ def test_generic_relations_across() -> None:
     from django.contrib.contenttypes.fields import GenericForeignKey, GenericRelation
     from django.contrib.contenttypes.models import ContentType
 
-    from shoal.checks import _relations_of
+    from shoal.checks.relations import relations_of
 
     class Note(models.Model):
         content_type = models.ForeignKey(
@@ -311,11 +311,32 @@ def test_generic_relations_across() -> None:
         def __str__(self) -> str:
             return "shelf"
 
-    assert [f"{m.id}: {m.msg}" for m in _relations_of(Shelf)] == [
+    assert [f"{m.id}: {m.msg}" for m in relations_of(Shelf)] == [
         "shoal.E005: catalog.Shelf.notes is a generic relation from cluster 'catalog' "
         "to feedback.Note on cluster 'feedback'."
     ]
-    assert [f"{m.id}: {m.msg}" for m in _relations_of(Note)] == [
+    assert [f"{m.id}: {m.msg}" for m in relations_of(Note)] == [
         "shoal.E005: feedback.Note.about is a generic foreign key on cluster "
         "'feedback', but content types live on cluster 'accounts'."
     ]
+
+
+@isolate_apps("tests.project.feedback")
+def test_a_generic_foreign_key_without_its_content_type_is_djangos_to_report() -> None:
+    from django.contrib.contenttypes.fields import GenericForeignKey
+
+    from shoal.checks.relations import relations_of
+
+    class Note(models.Model):
+        object_id = models.PositiveBigIntegerField()
+        about = GenericForeignKey("kind_of_thing", "object_id")
+
+        class Meta:
+            app_label = "feedback"
+
+        def __str__(self) -> str:
+            return "note"
+
+    (field,) = Note._meta.private_fields
+    assert [message.id for message in field.check()] == ["contenttypes.E002"]
+    assert list(relations_of(Note)) == []

@@ -14,7 +14,7 @@ from django.db.models import F, ForeignKey, UniqueConstraint
 from shoal.errors import did_you_mean
 from shoal.placement.declaring import declaration_of
 from shoal.placement.enforcing import enforces, enforces_unique, vendor_of
-from shoal.placement.keys import AnyField, end_of, key_column
+from shoal.placement.keys import AnyField, end_of, key_column, key_type
 from shoal.placement.layout import Layout, layout_of, lives_on
 from shoal.placement.models import has_constraint
 from shoal.placement.shapes import FaultKind, key_parts, parent_link
@@ -28,6 +28,8 @@ KINDS = (
     "narrow_id",
     "unique",
     "foreign_key",
+    "database_delete",
+    "home",
 )
 """Every kind of problem, in the order in which a model's are listed."""
 
@@ -57,6 +59,7 @@ def problems(models: Iterable[Any], cluster: Cluster) -> list[Problem]:
     for model in tables:
         layout = layout_of(model, cluster)
         found += _of_key(model, layout, cluster)
+        found += _of_home(model, layout)
         if model._meta.managed:
             found += _of_id(model, layout, cluster)
             found += _of_uniques(model, layout, cluster)
@@ -242,6 +245,9 @@ def _of_foreign_keys(model: Any, layout: Layout, cluster: Cluster) -> Iterator[P
         end = layout_of(target, cluster)
         if layout.fault is not None or end.fault is not None:
             continue
+        if _is_of_database(field.remote_field.on_delete):
+            yield _database_delete(field, layout, end)
+            continue
         yield Problem(
             kind="foreign_key",
             message=f"{layout.model}.{field.name} points to rows of {end.model} that "
@@ -253,6 +259,42 @@ def _of_foreign_keys(model: Any, layout: Layout, cluster: Cluster) -> Iterator[P
             model=model,
             field=field.name,
         )
+
+
+def _is_of_database(on_delete: Any) -> bool:
+    """Say whether a deletion is left to the database: since Django 6.1."""
+    return hasattr(on_delete, "on_delete_sql")
+
+
+def _database_delete(field: Any, layout: Layout, end: Layout) -> Problem:
+    name = f"{layout.model}.{field.name}"
+    return Problem(
+        kind="database_delete",
+        message=f"{name} has on_delete={field.remote_field.on_delete}, which leaves "
+        f"deletions to the database, but rows of {end.model} may be on another shard "
+        "than the rows that point to them, where no database follows.",
+        hint="Use models.CASCADE, models.SET_NULL or models.SET_DEFAULT, declare "
+        f"{end.model} @reference, or let both lie by the same key.",
+        model=field.model,
+        field=field.name,
+    )
+
+
+def _of_home(model: Any, layout: Layout) -> Iterator[Problem]:
+    meta = model._meta
+    if layout.kind != "home" or meta.auto_created or parent_link(meta) is not None:
+        return
+    parts = [part for part in key_parts(meta.pk) if key_type(part) is None]
+    kinds = ", ".join(f"{part.name!r}, a {type(part).__name__}" for part in parts)
+    yield Problem(
+        kind="home",
+        message=f"All rows of {layout.model} are on the home shard: its primary key is "
+        f"{kinds}, whose values give no bucket.",
+        hint="Give it a primary key that is a whole number, a text or a UUID, name "
+        "another field with @sharded(key=...), or declare it @reference. If it is "
+        "meant to be at home, silence this check.",
+        model=model,
+    )
 
 
 def _lies(model: Any, layout: Layout) -> str:
