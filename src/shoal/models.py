@@ -53,6 +53,7 @@ class ClusterRow(models.Model):
     """Grows with each change of the map."""
 
     class Meta:
+        app_label = "shoal"
         db_table = "shoal_cluster"
         default_permissions = ()
         constraints = (
@@ -74,6 +75,7 @@ class RangeRow(models.Model):
     shard = ExactText()
 
     class Meta:
+        app_label = "shoal"
         db_table = "shoal_range"
         default_permissions = ()
         constraints = (
@@ -96,6 +98,7 @@ class SequenceRow(models.Model):
     """Nobody has got this number yet, nor any above."""
 
     class Meta:
+        app_label = "shoal"
         db_table = "shoal_sequence"
         default_permissions = ()
         constraints = (
@@ -117,6 +120,7 @@ class DirectoryRow(models.Model):
     bucket = models.IntegerField()
 
     class Meta:
+        app_label = "shoal"
         db_table = "shoal_directory"
         default_permissions = ()
         constraints = (

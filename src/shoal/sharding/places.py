@@ -109,13 +109,21 @@ class _Places:
             return {}
         columns = _columns(node.lhs)
         found = [self._locate(level, columns, value) for value in values]
-        if not found and columns:
-            place = self._home_of(level, columns[0].alias)
-            return {place: frozenset()} if place else {}
+        if not values:
+            return self._nowhere(level, columns)
         if None in found or not found:
             return {}
         located = [one for one in found if one is not None]
         return {located[0][0]: frozenset(bucket for _, bucket in located)}
+
+    def _nowhere(self, level: Level, columns: list[Col]) -> dict[Place, Buckets]:
+        """Return no bucket at all for a key that equals none of no values."""
+        place = self._home_of(level, columns[0].alias) if len(columns) == 1 else None
+        layout = self._layouts.get(place) if place else None
+        if place is None or layout is None:
+            return {}
+        name = str(columns[0].target.column)
+        return {place: frozenset()} if layout.prunes(name, self._vendor) else {}
 
     def _locate(
         self, level: Level, columns: list[Col], value: Any

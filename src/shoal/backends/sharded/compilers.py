@@ -57,17 +57,20 @@ class Select(_Compiling):
 class Insert(_Compiling):
     allotted: Any = None
     """Primary keys that were handed out, by the `id()` of their objects."""
-    _saved: dict[Any, Any]
+
+    @functools.cached_property
+    def saved(self) -> dict[Any, Any]:
+        """What fields have given so far, by object and field."""
+        return {}
 
     def pre_save_val(self, field: Any, obj: Any) -> Any:
         """Return the value to insert: asked for once, however often it is needed."""
         if self.allotted and field.primary_key and id(obj) in self.allotted:
             return self.allotted[id(obj)]
-        kept = self.__dict__.setdefault("_saved", {})
         key = (id(obj), field)
-        if key not in kept:
-            kept[key] = super().pre_save_val(field, obj)  # type: ignore[misc]
-        return kept[key]
+        if key not in self.saved:
+            self.saved[key] = super().pre_save_val(field, obj)  # type: ignore[misc]
+        return self.saved[key]
 
     def execute_sql(self, returning_fields: Any = None) -> Any:
         return Inserting(self, super().execute_sql).run(returning_fields)  # type: ignore[misc]

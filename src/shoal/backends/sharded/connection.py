@@ -59,6 +59,8 @@ class ShardedConnection(_Base):
         self.transaction = ShardedTransaction(self)
         super().__init__(settings_dict, alias)
         for shard in self.cluster.shards:
+            # Its test database is made with ours.
+            connections.settings[shard.name]["TEST"]["MIRROR"] = alias
             adopt(connections[shard.name], self)
 
     @property

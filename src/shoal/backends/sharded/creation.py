@@ -2,16 +2,22 @@
 
 from typing import TYPE_CHECKING, Any
 
+from django import VERSION
 from django.conf import settings
 from django.db import connections
 from django.db.backends.base.creation import BaseDatabaseCreation
 
+from shoal.placement.buckets import get_ready
 from shoal.placement.control import control_alias
 
 if TYPE_CHECKING:
     _Base = BaseDatabaseCreation
 else:
     _Base = object
+
+
+NOT_SERIALIZED: dict[str, Any] = {"serialize": False} if VERSION < (6,) else {}
+"""Later versions of Django do not serialize here at all."""
 
 
 class ShardedCreation(_Base):
@@ -42,6 +48,7 @@ class ShardedCreation(_Base):
             settings.DATABASES[shard.alias]["NAME"] = name
             shard.settings_dict["NAME"] = name
         self._require_test_control(verbosity, autoclobber, keepdb)
+        get_ready(self.connection.cluster)
         return self._get_test_db_name()
 
     def _require_test_control(
@@ -50,9 +57,10 @@ class ShardedCreation(_Base):
         """Let ids come from a test database, if no test has asked for that one yet."""
         control: Any = connections[control_alias()]
         name = control.creation._get_test_db_name()
-        if control.settings_dict["NAME"] != name:
+        is_shard = control.alias in self._old_names
+        if not is_shard and control.settings_dict["NAME"] != name:
             control.creation.create_test_db(
-                verbosity, autoclobber, serialize=False, keepdb=keepdb
+                verbosity, autoclobber, keepdb=keepdb, **NOT_SERIALIZED
             )
 
     def destroy_test_db(

@@ -65,6 +65,12 @@ class ShardedCursor:
     def close(self) -> None:
         self._forget()
 
+    @property
+    def connection(self) -> Any:
+        """The driver's connection to the home shard, for what quotes values."""
+        self._connection.home.ensure_connection()
+        return self._connection.home.connection
+
     def __getattr__(self, name: str) -> Any:
         """Return `rowcount`, `description`, `lastrowid` and what else drivers have."""
         answer = self.__dict__.get("_answer")

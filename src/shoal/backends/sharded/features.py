@@ -13,11 +13,6 @@ else:
 class ShardedFeatures(_Base):
     """Goes before the vendor's `DatabaseFeatures`."""
 
-    # An update or deletion that looks at other tables first asks for the primary keys:
-    # rows of those tables may be on any shard.
-    update_can_self_select = False
-    delete_can_self_reference_subquery = False
-
     def __init__(self, connection: Any) -> None:
         # Several features are found out by asking the server.
         super().__init__(connection.home)

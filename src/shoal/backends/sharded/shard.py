@@ -34,7 +34,8 @@ def adopt(connection: Any, owner: Any) -> None:
 class ShardConnection(_Base):
     """Goes before the vendor's `DatabaseWrapper` among the bases of a class."""
 
-    shoal_owner: Any
+    shoal_owner: Any = staticmethod(lambda: None)
+    """A weak reference to its owner: none for a copy that Django makes."""
 
     def _cursor(self, name: str | None = None) -> Any:
         owner = self.shoal_owner()
@@ -67,7 +68,7 @@ class Called:
 
     def __get__(self, instance: Any, kind: type) -> Any:
         if instance is None:
-            return self
+            return self._method
         bound = self._method.__get__(instance, kind)
         put = instance.__dict__.get(self._name)
         if put is None:

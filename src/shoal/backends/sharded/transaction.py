@@ -8,7 +8,7 @@ bear the same names there. A shard that joins late gets those that are open by t
 import contextlib
 from typing import Any
 
-from django.db import Error, transaction
+from django.db import Error, OperationalError, transaction
 
 from shoal.errors import PartialCommit
 from shoal.types import Alias
@@ -20,6 +20,8 @@ class ShardedTransaction:
         self._blocks: dict[Alias, transaction.Atomic] = {}
         """An `atomic()` of each shard that has joined, in the order of joining."""
         self._savepoints: list[str] = []
+        self._hooks: dict[tuple[Alias, str], list[Any]] = {}
+        """What was to be run after the commit of a shard when a savepoint was made."""
 
     def join(self, connection: Any) -> None:
         """Let a shard take part, if a transaction is open on the sharded alias."""
@@ -49,21 +51,30 @@ class ShardedTransaction:
 
     def _save(self, connection: Any, sid: str) -> None:
         connection._savepoint(sid)
-        # What is registered there by on_commit() goes with the savepoint.
-        connection.savepoint_ids.append(sid)
+        self._hooks[connection.alias, sid] = list(connection.run_on_commit)
 
     def savepoint_rollback(self, sid: str) -> None:
+        del self._savepoints[self._index(sid) + 1 :]
         for connection in self._joined():
             connection.needs_rollback = False
-            connection.savepoint_rollback(sid)
+            connection._savepoint_rollback(sid)
+            # What was registered there by on_commit() since then goes as well.
+            before = self._hooks.get((connection.alias, sid), [])
+            known = {id(hook) for hook in before}
+            hooks = connection.run_on_commit
+            connection.run_on_commit = [hook for hook in hooks if id(hook) in known]
 
     def savepoint_commit(self, sid: str) -> None:
+        index = self._index(sid)
         for connection in self._joined():
             connection._savepoint_commit(sid)
-            if sid in connection.savepoint_ids:
-                connection.savepoint_ids.remove(sid)
-        if sid in self._savepoints:
-            del self._savepoints[self._savepoints.index(sid) :]
+        del self._savepoints[index:]
+
+    def _index(self, sid: str) -> int:
+        """Return which of the open savepoints it is; servers say the same of none."""
+        if sid not in self._savepoints:
+            raise OperationalError(f"no such savepoint: {sid}")
+        return self._savepoints.index(sid)
 
     def commit(self) -> None:
         """
@@ -78,7 +89,7 @@ class ShardedTransaction:
         except BaseException:
             self.rollback()
             raise
-        blocks, self._blocks, self._savepoints = self._blocks, {}, []
+        blocks = self._taken()
         done: list[Alias] = []
         for alias, block in blocks.items():
             try:
@@ -107,7 +118,7 @@ class ShardedTransaction:
                     connection.check_constraints()
 
     def rollback(self) -> None:
-        blocks, self._blocks, self._savepoints = self._blocks, {}, []
+        blocks = self._taken()
         _roll_back(list(blocks.values()), RollBack())
 
     def end(self) -> None:
@@ -118,6 +129,12 @@ class ShardedTransaction:
     def abandon(self) -> None:
         with contextlib.suppress(Error):
             self.rollback()
+
+    def _taken(self) -> dict[Alias, transaction.Atomic]:
+        """Return the blocks, which are about to be left."""
+        blocks, self._blocks = self._blocks, {}
+        self._savepoints, self._hooks = [], {}
+        return blocks
 
     def _joined(self) -> list[Any]:
         return [transaction.get_connection(alias) for alias in self._blocks]

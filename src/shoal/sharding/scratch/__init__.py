@@ -7,6 +7,7 @@ prepare a transaction that has touched temporary tables.
 """
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,6 +32,8 @@ class Scratch:
 
     def __init__(self, home: Alias) -> None:
         self._home = home
+        self._lock = threading.RLock()
+        """Tests share a connection between threads."""
         self._place: Any = None
         self._name: Any = None
 
@@ -41,25 +44,30 @@ class Scratch:
 
         `name` is that of the home database now: a test runner changes it.
         """
+        with self._lock:
+            place = self._ready(name)
+            try:
+                place.begin()
+                yield place
+            except BaseException:
+                with contextlib.suppress(Exception):
+                    self._clear(place)
+                raise
+            self._clear(place)
+
+    def _ready(self, name: Any) -> Any:
         if self._name != name:
             self.close()
         if self._place is None:
             connection = open_apart(self._home)
             self._place = _VENDORS[connection.vendor](connection)
             self._name = name
-        place = self._place
-        if place.connection.connection is None:
+        connection = self._place.connection
+        if connection.connection is None:
             # Past `ensure_connection`, which tests forbid for aliases they don't list.
-            with place.connection.wrap_database_errors:
-                place.connection.connect()
-        try:
-            place.begin()
-            yield place
-        except BaseException:
-            with contextlib.suppress(Exception):
-                self._clear(place)
-            raise
-        self._clear(place)
+            with connection.wrap_database_errors:
+                connection.connect()
+        return self._place
 
     def _clear(self, place: Any) -> None:
         try:

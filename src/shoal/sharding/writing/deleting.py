@@ -10,16 +10,18 @@ from django.db import transaction
 from django.db.models.sql.constants import MULTI
 from django.db.models.sql.subqueries import DeleteQuery
 
+from shoal.sharding.counting import as_one_query
 from shoal.sharding.writing.statement import Entangled, Writing
 
 
 class Deleting(Writing):
     def run(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return self.execute(*args, **kwargs)
-        except Entangled:
-            with transaction.atomic(using=self.connection.alias, savepoint=False):
-                return self._delete_found()
+        with as_one_query(self.connection):
+            try:
+                return self.execute(*args, **kwargs)
+            except Entangled:
+                with transaction.atomic(self.connection.alias, savepoint=False):
+                    return self._delete_found()
 
     def _delete_found(self) -> int:
         compiler = self.select_primary_keys().get_compiler(self.connection.alias)

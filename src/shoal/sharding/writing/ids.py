@@ -10,6 +10,9 @@ from shoal.placement.buckets import BUCKETS
 from shoal.placement.layout import Layout
 from shoal.types import Alias
 
+BEYOND = 2**62
+"""Ids from here on are nobody's next: a column of 64 bits would soon be at its end."""
+
 
 class Ids:
     def __init__(self, connection: Any, model: Any, layout: Layout) -> None:
@@ -24,7 +27,7 @@ class Ids:
 
     def seen(self, values: Iterable[Any]) -> None:
         """Let no id come again that somebody has given to a row."""
-        whole = [value for value in values if isinstance(value, int)]
+        whole = [v for v in values if isinstance(v, int) and v < BEYOND]
         if whole:
             self._raise(max(whole))
 

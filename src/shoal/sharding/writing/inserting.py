@@ -4,7 +4,8 @@ Takes objects to insert, gives each its id and its shard, and sends them there.
 Rows come back in the order of the objects, whatever shards they went to.
 """
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from django.db import transaction
@@ -17,8 +18,11 @@ from shoal.errors import KeyMismatch
 from shoal.placement.buckets import BUCKETS, bucket_map
 from shoal.placement.layout import Layout, bucket_of, layout_of
 from shoal.placement.scopes import current_target
+from shoal.sharding.counting import as_one_query
+from shoal.sharding.occurrences import Levels, occurrences
 from shoal.sharding.writing.everywhere import Everywhere
 from shoal.sharding.writing.ids import Ids
+from shoal.sharding.writing.statement import Entangled
 from shoal.topology import Cluster
 from shoal.types import Alias
 
@@ -59,11 +63,15 @@ class Inserting:
                         setattr(obj, field.attname, self._computed(field))
 
     def _computed(self, field: Any) -> Any:
-        query: Any = Query(None)
         default = field.db_default
         if not hasattr(default, "resolve_expression"):
             return default
-        query.add_annotation(ExpressionWrapper(default, output_field=field), "value")
+        return self._ask(default, field)
+
+    def _ask(self, expression: Any, field: Any) -> Any:
+        query: Any = Query(None)
+        value = ExpressionWrapper(expression, output_field=field)
+        query.add_annotation(value, "value")
         compiler = query.get_compiler(self._connection.alias)
         (row,) = compiler.results_iter(compiler.execute_sql(MULTI))
         return row[0]
@@ -106,7 +114,11 @@ class Inserting:
     def _value(self, field: Any, obj: Any) -> Any:
         if field not in self._query.fields:
             return getattr(obj, field.attname)
-        return self._compiler.pre_save_val(field, obj)
+        value = self._compiler.pre_save_val(field, obj)
+        if not hasattr(value, "resolve_expression"):
+            # Django's own error for what is no value of the field comes first.
+            field.get_prep_value(value)
+        return value
 
     def _to_their_shards(self, returning_fields: Any) -> Any:
         layout = self._layout
@@ -139,7 +151,7 @@ class Inserting:
         objs = self._query.objs
         rows: list[Any] = [None] * len(objs)
         # All of them or none, as with one statement.
-        with transaction.atomic(using=self._connection.alias, savepoint=False):
+        with self._as_one():
             for alias, indexes in groups.items():
                 group = [objs[index] for index in indexes]
                 found = self._send(group, [alias], returning_fields)
@@ -148,19 +160,51 @@ class Inserting:
         return rows if returning_fields else []
 
     def _everywhere(self, shards: list[Alias], returning_fields: Any) -> Any:
-        with transaction.atomic(using=self._connection.alias, savepoint=False):
+        with self._as_one():
             return self._send(self._query.objs, shards, returning_fields)
+
+    @contextlib.contextmanager
+    def _as_one(self) -> Iterator[None]:
+        with (
+            as_one_query(self._connection),
+            transaction.atomic(using=self._connection.alias, savepoint=False),
+        ):
+            yield
 
     def _send(
         self, objs: Sequence[Any], shards: list[Alias], returning_fields: Any
     ) -> list[Any]:
-        everywhere = Everywhere(self._connection, shards, counted=shards[0])
+        everywhere = InsertStatement(self._connection, shards, counted=shards[0])
         query: InsertQuery = self._query
         before = query.objs
         query.objs = list(objs)
         try:
             with self._connection.answering(everywhere):
                 rows = self._execute(returning_fields)
+        except Entangled:
+            self._compute_values(query.objs)
+            rows = self._send(query.objs, shards, returning_fields)
         finally:
             query.objs = before
         return list(rows)
+
+    def _compute_values(self, objs: Sequence[Any]) -> None:
+        """Ask all shards for what is to be inserted, where a subquery says it."""
+        for field in self._query.fields:
+            for obj in objs:
+                value = self._compiler.pre_save_val(field, obj)
+                if hasattr(value, "resolve_expression"):
+                    self._compiler.saved[id(obj), field] = self._ask(value, field)
+
+
+class InsertStatement(Everywhere):
+    """Rows on shards, unless their values come out of other rows."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.levels = Levels()
+
+    def answer(self, sql: str, params: Any, *, is_chunked: bool = False) -> Any:
+        if len(self.levels.all) > 1 and occurrences(self.levels.all, ""):
+            raise Entangled
+        return super().answer(sql, params, is_chunked=is_chunked)

@@ -8,6 +8,7 @@ from django.db.models.sql import Query
 
 from shoal.placement.layout import Layout, layout_of
 from shoal.placement.scopes import current_target
+from shoal.sharding.counting import as_one_query
 from shoal.sharding.occurrences import Levels, occurrences
 from shoal.sharding.reading import Where
 from shoal.sharding.writing.everywhere import Everywhere
@@ -59,7 +60,10 @@ class Writing:
         everywhere = Everywhere(self.connection, shards, counted=counted)
         if len(shards) == 1:
             return everywhere.answer(sql, params)
-        with transaction.atomic(using=self.connection.alias, savepoint=False):
+        with (
+            as_one_query(self.connection),
+            transaction.atomic(using=self.connection.alias, savepoint=False),
+        ):
             return everywhere.answer(sql, params)
 
     def before(self) -> None:

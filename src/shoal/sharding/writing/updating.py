@@ -10,18 +10,21 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models.sql.constants import MULTI, ROW_COUNT
+from django.db.models.sql.subqueries import UpdateQuery
 
+from shoal.sharding.counting import as_one_query
 from shoal.sharding.writing.keys import KeyChange
 from shoal.sharding.writing.statement import AT_ONCE, Entangled, Writing
 
 
 class Updating(Writing):
     def run(self, result_type: Any = ROW_COUNT, *args: Any) -> Any:
-        try:
-            return self.execute(result_type, *args)
-        except Entangled:
-            with transaction.atomic(using=self.connection.alias, savepoint=False):
-                return self._with_values_found()
+        with as_one_query(self.connection):
+            try:
+                return self.execute(result_type, *args)
+            except Entangled:
+                with transaction.atomic(self.connection.alias, savepoint=False):
+                    return self._with_values_found()
 
     def before(self) -> None:
         KeyChange(self).require_same_shard()
@@ -55,9 +58,8 @@ class Updating(Writing):
         return count
 
     def _update(self, values: list[Any], keys: list[Any]) -> int:
-        query = self.query.clone()
-        query.values, query.related_updates = values, {}
-        query.clear_where()
+        query: Any = UpdateQuery(self.query.get_meta().model)
+        query.values = values
         query.add_filter("pk__in", keys)
         compiler = query.get_compiler(self.connection.alias)
         return int(compiler.execute_sql(ROW_COUNT) or 0)
