@@ -1,8 +1,10 @@
 """
 The rows that must survive, in the control database. Fields only.
 
-Nobody asks them through the ORM: `shoal.placement` does, past the project's
-transactions. The rows bear names that no value of Shoal has.
+They are made by a migration and unmanaged since: what flushes the project's tables, or
+keeps their rows over a test, leaves them alone. Nobody asks them through the ORM:
+`shoal.placement` does, past the project's transactions. The rows bear names that no
+value of Shoal has.
 """
 
 from typing import Any
@@ -54,6 +56,7 @@ class ClusterRow(models.Model):
 
     class Meta:
         app_label = "shoal"
+        managed = False
         db_table = "shoal_cluster"
         default_permissions = ()
         constraints = (
@@ -76,6 +79,7 @@ class RangeRow(models.Model):
 
     class Meta:
         app_label = "shoal"
+        managed = False
         db_table = "shoal_range"
         default_permissions = ()
         constraints = (
@@ -99,6 +103,7 @@ class SequenceRow(models.Model):
 
     class Meta:
         app_label = "shoal"
+        managed = False
         db_table = "shoal_sequence"
         default_permissions = ()
         constraints = (
@@ -121,6 +126,7 @@ class DirectoryRow(models.Model):
 
     class Meta:
         app_label = "shoal"
+        managed = False
         db_table = "shoal_directory"
         default_permissions = ()
         constraints = (

@@ -17,6 +17,9 @@ class CreateMissing(migrations.CreateModel):
             super().database_forwards(app_label, schema_editor, from_state, to_state)
 
 
+TABLES = ("ClusterRow", "RangeRow", "SequenceRow", "DirectoryRow")
+
+
 class Migration(migrations.Migration):
     initial = True
 
@@ -94,5 +97,12 @@ class Migration(migrations.Migration):
                     )
                 ],
             },
+        ),
+        # From here on nobody flushes or serializes them with the project's rows.
+        *(
+            migrations.AlterModelOptions(
+                name, {"managed": False, "default_permissions": ()}
+            )
+            for name in TABLES
         ),
     ]

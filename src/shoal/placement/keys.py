@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
+from django.db import connections
 from django.db.models import (
     AutoField,
     Field,
@@ -20,6 +21,7 @@ from django.db.models import (
     Model,
 )
 
+from shoal.conf import is_configured
 from shoal.errors import KeyTypeError, MissingKey
 
 Key: TypeAlias = int | str | UUID
@@ -83,6 +85,8 @@ class KeyColumn:
     related: tuple[ModelClass, str] | None = None
     """For a foreign key: the model that it points to, and the attribute there."""
     collation: str | None = None
+    save: Callable[[Any, Any], Any] | None = None
+    """Turns a value into what is written, where the field has a way of its own."""
     own_type: bool = False
     """Whether the field brings a database type of its own, such as `citext`."""
 
@@ -109,13 +113,26 @@ class KeyColumn:
         except _REFUSALS as error:
             raise self._wrong(value) from error
         if not isinstance(key, _PYTHON[self.type]):
-            raise self._wrong(value)
+            key = self._as_saved(value)
         if isinstance(key, int) and not LEAST <= key <= MOST:
             raise KeyTypeError(
                 f"{self.label} is {value!r}, which does not fit into 64 bits.",
                 hint="A key is a whole number from -2**63 to 2**63 - 1.",
             )
-        return int(key) if isinstance(key, int) else key  # type: ignore[return-value]
+        return int(key) if isinstance(key, int) else key
+
+    def _as_saved(self, value: Any) -> Any:
+        """Return what a field writes that turns its own values into others."""
+        if self.save is None:
+            raise self._wrong(value)
+        alias = next(a for a in connections if is_configured(connections.settings[a]))
+        try:
+            key = self.save(value, connections[alias])
+        except _REFUSALS as error:
+            raise self._wrong(value) from error
+        if not isinstance(key, _PYTHON[self.type]):
+            raise self._wrong(value)
+        return key
 
     def _wrong(self, value: Any) -> KeyTypeError:
         wanted = _WORDS.get(self.type, "a UUID")
@@ -167,6 +184,9 @@ def key_column(field: AnyField) -> KeyColumn | None:
         prepare=field.get_prep_value,
         keeps_ints=plain_link and type(end).get_prep_value in _KEEP_INTS,
         related=_related(field) if isinstance(field, ForeignKey) else None,
+        save=end.get_db_prep_save
+        if type(end).get_db_prep_save is not Field.get_db_prep_save
+        else None,
         collation=getattr(end, "db_collation", None),
         own_type=type(end).db_type is not Field.db_type,
     )

@@ -14,6 +14,7 @@ from django.db.models import AutoField, CompositePrimaryKey, Field
 from shoal.errors import DeclarationError, did_you_mean
 from shoal.placement.declaring import Declaration, declaration_of
 from shoal.placement.keys import AnyField, key_type
+from shoal.placement.models import OWN_APP
 from shoal.placement.strategies import Strategy
 from shoal.topology import Cluster
 
@@ -43,7 +44,8 @@ class Shape:
 def shape_of(model: Any, cluster: Cluster) -> Shape:
     """Return how the rows of `model` are cut on `cluster`. A fault is never raised."""
     meta = model._meta
-    if getattr(meta, "db_table", "") == "django_migrations":
+    is_own = getattr(meta, "app_label", "") == OWN_APP
+    if is_own or getattr(meta, "db_table", "") == "django_migrations":
         return Shape(kind="local")
     if getattr(meta, "pk", None) is None:
         return Shape(kind="home")

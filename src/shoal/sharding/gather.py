@@ -78,21 +78,24 @@ def tables(
 class Gathering:
     """One statement whose rows are brought together."""
 
-    def __init__(self, compiler: Any, place: Any, limit: int) -> None:
+    def __init__(self, compiler: Any, place: Any, sql: str, limit: int) -> None:
         self._compiler, self._place, self._limit = compiler, place, limit
+        self._groups = "GROUP BY" in sql
         self._connection = compiler.connection
         self._tables: list[Table] = []
 
     def bring(self, table: Table, connections: Sequence[Any], lock: str = "") -> None:
         """Make the table, fill it from these connections, and lock the rows there."""
         self._tables.append(table)
-        group_by = bool(self._compiler.query.group_by)
         self._place.make(table.name, self._definition(table), table.primary_key)
         columns = list(self._place.writable(table.name, table.columns))
         where, params = self._where(table)
         for connection in connections:
             self._fill(table, columns, connection, (where, lock), params)
-        if group_by and table.primary_key:
+        if len(connections) > 1 and table.layout and table.layout.allots_ids:
+            # A query without an order is answered in that of the ids, as by one table.
+            self._place.sort(table.name, table.primary_key)
+        if self._groups and table.primary_key:
             self._place.index(table.name, table.primary_key)
 
     def _fill(
@@ -124,7 +127,12 @@ class Gathering:
     def _definition(self, table: Table) -> list[Column] | None:
         """Return the columns as the model has them; `None`: as the home shard has."""
         sqlite = self._connection.vendor == "sqlite"
-        if table.layout is not None and table.model._meta.managed and not sqlite:
+        is_at_home = table.layout is not None and (
+            # The home shard may be new, and not have a table of its own yet.
+            table.layout.kind != "local"
+            or self._connection.cluster.home.name in table.sources
+        )
+        if is_at_home and table.model._meta.managed and not sqlite:
             return None
         return list(self._as_modelled(table))
 

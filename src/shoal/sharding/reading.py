@@ -19,6 +19,7 @@ from shoal.sharding.gather import Gathering, Rows, Table, naming, tables
 from shoal.sharding.occurrences import Levels, Occurrence, occurrences
 from shoal.sharding.places import Buckets, places
 from shoal.topology import Cluster, get_topology
+from shoal.topology.probe.asking import is_missing_file
 from shoal.types import Alias
 
 
@@ -58,10 +59,11 @@ class Reading:
     def _gather(self, where: "Where", sql: str, params: Any) -> Any:
         name = self._connection.home.settings_dict["NAME"]
         with self._connection.scratch.opened(name) as place:
-            gathering = Gathering(self._compiler, place, self._cluster.max_gather_rows)
+            limit = self._cluster.max_gather_rows
+            gathering = Gathering(self._compiler, place, sql, limit)
             for table in where.tables():
                 if not where.is_at_hand(table):
-                    found = [where.connection(alias) for alias in table.sources]
+                    found = [where.connection(alias, table) for alias in table.sources]
                     gathering.bring(table, found)
             with place.cursor() as cursor:
                 cursor.execute(sql, params)
@@ -144,6 +146,8 @@ class Where:
             cluster = self._foreign(table.occurrences[0])
             assert cluster is not None
             return [cluster.name]
+        if table.layout.kind == "local":
+            return [name for name in self._names if self._has(name, table)]
         found = {
             shard
             for one in table.occurrences
@@ -160,7 +164,18 @@ class Where:
         home = self._connection.home
         return not (home.in_atomic_block or self._connection.in_transaction)
 
-    def connection(self, alias: Alias) -> Any:
+    def _has(self, alias: Alias, table: Table) -> bool:
+        """Say whether a shard, perhaps a new one, has the table yet."""
+        connection = self._connection.shard(alias)
+        if is_missing_file(connection):
+            return False
+        with connection.cursor() as cursor:
+            return table.name in connection.introspection.table_names(cursor)
+
+    def connection(self, alias: Alias, table: Table) -> Any:
+        if table.layout is not None and table.layout.kind == "local":
+            # What a shard has of its own decides what is done there: no replica.
+            return self._connection.shard(alias)
         if alias in self._names:
             return self._connection.shard_to_read(alias)
         cluster = get_topology().clusters[alias]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils.asyncio import async_unsafe
 from django.utils.functional import cached_property
 
 from shoal.backends.sharded.cursor import ShardedCursor
@@ -99,6 +100,7 @@ class ShardedConnection(_Base):
 
     # Opening and closing.
 
+    @async_unsafe
     def connect(self) -> None:
         self.check_settings()
         self.in_atomic_block = False
@@ -114,9 +116,13 @@ class ShardedConnection(_Base):
         self.autocommit = bool(self.settings_dict["AUTOCOMMIT"])
         self.run_on_commit: list[Any] = []
 
+    @async_unsafe
     def close(self) -> None:
-        """Roll back on the shards, which keep their connections, and close the rest."""
+        """Roll back, and close the shards' connections that nobody else has in use."""
         self.validate_thread_sharing()
+        if self.vendor == "sqlite" and self.is_in_memory_db():
+            # With its connection such a database would be gone.
+            return
         self.run_on_commit = []
         if self.closed_in_transaction or not self._is_open:
             return
@@ -124,12 +130,18 @@ class ShardedConnection(_Base):
             self.transaction.abandon()
             if "scratch" in self.__dict__:
                 self.scratch.close()
+            for connection in self.shard_connections():
+                if not connection.in_atomic_block:
+                    connection.close()
         finally:
             if self.in_atomic_block:
                 self.closed_in_transaction = True
                 self.needs_rollback = True
             else:
                 self._is_open = False
+
+    def _close(self) -> None:
+        """There is no connection of the driver's own to be closed."""
 
     def close_if_unusable_or_obsolete(self) -> None:
         """Shards see to their own connections; this one goes with the transaction."""
@@ -161,9 +173,11 @@ class ShardedConnection(_Base):
     def create_cursor(self, name: str | None = None) -> ShardedCursor:
         return ShardedCursor(self, is_chunked=name is not None)
 
+    @async_unsafe
     def cursor(self) -> Any:
         return self._cursor()
 
+    @async_unsafe
     def chunked_cursor(self) -> Any:
         return self._cursor(name="chunked")
 

@@ -60,6 +60,8 @@ class Scratch:
             self.close()
         if self._place is None:
             connection = open_apart(self._home)
+            # A thread that may use the sharded alias may use this, one at a time.
+            connection.inc_thread_sharing()
             self._place = _VENDORS[connection.vendor](connection)
             self._name = name
         connection = self._place.connection
@@ -77,9 +79,10 @@ class Scratch:
             raise
 
     def close(self) -> None:
-        if self._place is not None:
-            close(self._place.connection)
-            self._place = None
+        with self._lock:
+            if self._place is not None:
+                close(self._place.connection)
+                self._place = None
 
     def close_if_unusable_or_obsolete(self) -> None:
         """Close at the end of a request, unless connections are kept for longer."""

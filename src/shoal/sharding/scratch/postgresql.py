@@ -32,6 +32,15 @@ class PostgreSQLScratch:
             listed = ", ".join(f"{quote(c.name)} {c.type}" for c in columns)
             self._run(f"CREATE TEMPORARY TABLE {quote(table)} ({listed})")
 
+    def sort(self, table: str, primary_key: Sequence[str]) -> None:
+        """Let rows lie as if they had been inserted one after the other."""
+        quote = self.connection.ops.quote_name
+        listed = ", ".join(map(quote, primary_key))
+        self._run(
+            f"WITH rows AS (DELETE FROM {quote(table)} RETURNING *) "
+            f"INSERT INTO {quote(table)} SELECT * FROM rows ORDER BY {listed}"
+        )
+
     def index(self, table: str, primary_key: Sequence[str]) -> None:
         """Let GROUP BY know that the primary key determines the other columns."""
         quote = self.connection.ops.quote_name
