@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from django.db import DatabaseError
 from django.db.backends.base.operations import BaseDatabaseOperations
 from django.db.models import Model
 
@@ -28,6 +29,15 @@ class ShardedOperations(_Base):
     def compiler(self, compiler_name: str) -> Any:
         kind: Any = super().compiler(compiler_name)
         return compiler_over(kind)
+
+    def last_executed_query(self, cursor: Any, sql: Any, params: Any) -> Any:
+        """Return the statement as it would be on any of the shards."""
+        if not hasattr(self, "compose_sql"):
+            return super().last_executed_query(cursor, sql, params)
+        try:
+            return self.compose_sql(sql, params)
+        except DatabaseError:
+            return sql
 
     def sql_flush(
         self,
