@@ -21,6 +21,7 @@ FLOORS = {
     "publishing": 5,
     "sharding": 5,
     "backends": 6,
+    "evenness": 7,
     "checks": 8,
     "contrib": 8,
     "server_checks": 8,
@@ -73,3 +74,20 @@ ALLOWED = {"server_checks": {"checks"}, "testing": {"lab"}, "cli": {"checks"}}
 def test_every_stage_has_a_floor() -> None:
     stages = {stage_of(path) for path in MODULES} - {"__init__"}
     assert stages <= set(FLOORS)
+
+
+@pytest.mark.parametrize(
+    "package",
+    [path for path in MODULES if path.name == "__init__.py"],
+    ids=lambda p: str(p.parent.relative_to(ROOT)),
+)
+def test_no_module_takes_the_name_of_what_its_package_exports(package: Path) -> None:
+    """Whoever imported the module would find it where others find the export."""
+    name = ".".join(("shoal", *package.parent.relative_to(ROOT).parts))
+    modules = {path.stem for path in package.parent.iterdir()}
+    for statement in ast.parse(package.read_text()).body:
+        if isinstance(statement, ast.ImportFrom) and statement.module != name:
+            exported = {alias.asname or alias.name for alias in statement.names}
+            taken = exported & modules
+            # A module that is loaded here, before the name is bound, hides nothing.
+            assert all(statement.module == f"{name}.{one}" for one in taken), taken

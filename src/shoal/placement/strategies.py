@@ -183,7 +183,7 @@ class Directory(Strategy):
 
     def bucket(self, key: WholeKey) -> int:
         # Asks a server; nobody else who needs a bucket should have to load it.
-        from shoal.placement.directory import bucket_in_directory
+        from shoal.placement.directories import bucket_in_directory
 
         return bucket_in_directory(self.cluster, str(key))
 

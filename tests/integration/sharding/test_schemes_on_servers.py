@@ -11,7 +11,7 @@ from django.test.utils import isolate_apps
 
 from shoal.errors import DeclarationError, UnknownKey
 from shoal.placement.buckets import create_tables
-from shoal.placement.directory import bucket_in_directory, write_in_directory
+from shoal.placement.directories import bucket_in_directory, write_in_directory
 from shoal.placement.keys import LEAST, MOST, key_column
 from shoal.placement.schemes import (
     BITS,
