@@ -18,8 +18,14 @@ from django.db.models.sql.where import AND, OR, WhereNode
 
 from shoal.errors import GatherTooLarge, QueryRefused
 from shoal.placement.layout import Layout
-from shoal.sharding.conditions import of_alias
 from shoal.sharding.occurrences import Occurrence
+from shoal.sharding.reducing import (
+    MOST_VALUES,
+    Edge,
+    edges,
+    next_table,
+    own_conditions,
+)
 from shoal.sharding.scratch import Column, Source
 from shoal.types import Alias
 
@@ -84,12 +90,20 @@ class Gathering:
         self._connection = compiler.connection
         self._tables: list[Table] = []
 
+    def bring_all(self, where: Any) -> None:
+        """Bring the tables whose rows are not at hand, the smallest first."""
+        waiting = [table for table in where.tables() if not where.is_at_hand(table)]
+        while waiting:
+            table = next_table(waiting, [one.name for one in self._tables])
+            waiting.remove(table)
+            self.bring(table, where.connections(table))
+
     def bring(self, table: Table, connections: Sequence[Any], lock: str = "") -> None:
         """Make the table, fill it from these connections, and lock the rows there."""
+        where, params = self._where(table)
         self._tables.append(table)
         self._place.make(table.name, self._definition(table), table.primary_key)
         columns = list(self._place.writable(table.name, table.columns))
-        where, params = self._where(table)
         for connection in connections:
             self._fill(table, columns, connection, (where, lock), params)
         if len(connections) > 1 and table.layout and table.layout.allots_ids:
@@ -152,11 +166,11 @@ class Gathering:
         """Return what rows of the table must fulfil, wherever it occurs."""
         either = WhereNode(connector=OR)
         for one in table.occurrences:
-            own = self._own_conditions(one)
-            if not own:
+            own = [c.relabeled_clone({one.alias: ALIAS}) for c in own_conditions(one)]
+            both = [*own, *self._joined(one)]
+            if not both:
                 return "", ()
-            both = WhereNode(connector=AND, children=[*own])
-            either.children.append(both)
+            either.children.append(WhereNode(connector=AND, children=both))
         try:
             sql, params = either.as_sql(self._compiler, self._connection)
         except FullResultSet:
@@ -165,11 +179,24 @@ class Gathering:
             return " WHERE 1 = 0", ()
         return f" WHERE {sql}", params
 
-    def _own_conditions(self, one: Occurrence) -> list[Any]:
-        if one.level is None or one.level.query.combinator:
-            return []
-        own = of_alias(one.level.query.where, one.alias, one.join)
-        return [node.relabeled_clone({one.alias: ALIAS}) for node in own]
+    def _joined(self, one: Occurrence) -> Iterator[Any]:
+        """Yield that a column has one of the values that the other side has."""
+        there = [table.name for table in self._tables]
+        for edge in edges(one):
+            values = self._values(edge) if edge.table in there else None
+            if values is not None:
+                yield _Among(edge.column, values)
+
+    def _values(self, edge: Edge) -> list[Any] | None:
+        quote = self._connection.ops.quote_name
+        column, table = quote(edge.other_column), quote(edge.table)
+        with self._place.cursor() as cursor:
+            cursor.execute(
+                f"SELECT DISTINCT {column} FROM {table} "
+                f"WHERE {column} IS NOT NULL LIMIT {MOST_VALUES + 1}"
+            )
+            values = [row[0] for row in cursor.fetchall()]
+        return values if len(values) <= MOST_VALUES else None
 
     def _too_large(self, table: Table) -> GatherTooLarge:
         sizes = ", ".join(f"{one.name}: {one.rows}" for one in self._tables)
@@ -184,6 +211,24 @@ class Gathering:
             f"MAX_GATHER_ROWS = {self._limit} rows (so far {sizes}).",
             hint=f"{way}so that one shard can answer, or raise MAX_GATHER_ROWS.",
         )
+
+
+@dataclass(frozen=True)
+class _Among:
+    """A condition of a WHERE, for its compiler."""
+
+    column: str
+    values: Sequence[Any]
+    contains_aggregate = False
+    contains_over_clause = False
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+        if not self.values:
+            raise EmptyResultSet
+        quote = connection.ops.quote_name
+        marks = ", ".join(["%s"] * len(self.values))
+        name = f"{quote(ALIAS)}.{quote(self.column)}"
+        return f"{name} IN ({marks})", list(self.values)
 
 
 class naming:

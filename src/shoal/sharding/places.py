@@ -167,7 +167,7 @@ class _Places:
             parent = getattr(join, "parent_alias", None)
             if parent is None:
                 continue
-            for mine, theirs in _join_columns(join):
+            for mine, theirs in join_columns(join):
                 here, there = (id(level), alias), (id(level), parent)
                 yield from self._equal(here, theirs, there, mine)
                 if join.join_type == INNER:
@@ -238,7 +238,7 @@ def _values(node: Any) -> list[Any] | None:
     return found
 
 
-def _join_columns(join: Any) -> list[tuple[str, str]]:
+def join_columns(join: Any) -> list[tuple[str, str]]:
     """Return the pairs of columns that a join sets equal: the parent's, and its own."""
     columns = getattr(join, "join_cols", None)
     if columns is not None:

@@ -61,10 +61,7 @@ class Reading:
         with self._connection.scratch.opened(name) as place:
             limit = self._cluster.max_gather_rows
             gathering = Gathering(self._compiler, place, sql, limit)
-            for table in where.tables():
-                if not where.is_at_hand(table):
-                    found = [where.connection(alias, table) for alias in table.sources]
-                    gathering.bring(table, found)
+            gathering.bring_all(where)
             with place.cursor() as cursor:
                 cursor.execute(sql, params)
                 return Rows(cursor)
@@ -172,7 +169,11 @@ class Where:
         with connection.cursor() as cursor:
             return table.name in connection.introspection.table_names(cursor)
 
-    def connection(self, alias: Alias, table: Table) -> Any:
+    def connections(self, table: Table) -> list[Any]:
+        """Return the connections that have rows of a table."""
+        return [self._connection_to(alias, table) for alias in table.sources]
+
+    def _connection_to(self, alias: Alias, table: Table) -> Any:
         if table.layout is not None and table.layout.kind == "local":
             # What a shard has of its own decides what is done there: no replica.
             return self._connection.shard(alias)
