@@ -89,7 +89,7 @@ def _runtests(
     environment = {
         **os.environ,
         **site.variable(),
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")]),
         recording.VARIABLE: str(lines),
     }
     with log.open("w", encoding="utf-8") as output:
