@@ -18,6 +18,7 @@ from django.db.models.sql.where import AND, OR, WhereNode
 
 from shoal.errors import GatherTooLarge, QueryRefused
 from shoal.placement.layout import Layout
+from shoal.sharding.locking import Locking
 from shoal.sharding.occurrences import Occurrence
 from shoal.sharding.reducing import (
     MOST_VALUES,
@@ -89,6 +90,12 @@ class Gathering:
         self._groups = "GROUP BY" in sql
         self._connection = compiler.connection
         self._tables: list[Table] = []
+        self._locking: Locking | None = None
+        self._locked: list[Any] | None = None
+
+    def lock(self, locking: Locking, primary_keys: list[Any] | None) -> None:
+        """Lock rows as they are fetched, and of the main table take only these."""
+        self._locking, self._locked = locking, primary_keys
 
     def bring_all(self, where: Any) -> None:
         """Bring the tables whose rows are not at hand, the smallest first."""
@@ -98,8 +105,9 @@ class Gathering:
             waiting.remove(table)
             self.bring(table, where.connections(table))
 
-    def bring(self, table: Table, connections: Sequence[Any], lock: str = "") -> None:
-        """Make the table, fill it from these connections, and lock the rows there."""
+    def bring(self, table: Table, connections: Sequence[Any]) -> None:
+        """Make the table, and fill it from these connections."""
+        lock = self._lock_clause(table)
         where, params = self._where(table)
         self._tables.append(table)
         self._place.make(table.name, self._definition(table), table.primary_key)
@@ -141,12 +149,9 @@ class Gathering:
     def _definition(self, table: Table) -> list[Column] | None:
         """Return the columns as the model has them; `None`: as the home shard has."""
         sqlite = self._connection.vendor == "sqlite"
-        is_at_home = table.layout is not None and (
-            # The home shard may be new, and not have a table of its own yet.
-            table.layout.kind != "local"
-            or self._connection.cluster.home.name in table.sources
-        )
-        if is_at_home and table.model._meta.managed and not sqlite:
+        # A shard's own rows may have the primary keys of another's.
+        is_shared = table.layout is not None and table.layout.kind != "local"
+        if is_shared and table.model._meta.managed and not sqlite:
             return None
         return list(self._as_modelled(table))
 
@@ -167,7 +172,7 @@ class Gathering:
         either = WhereNode(connector=OR)
         for one in table.occurrences:
             own = [c.relabeled_clone({one.alias: ALIAS}) for c in own_conditions(one)]
-            both = [*own, *self._joined(one)]
+            both = [*own, *self._joined(one), *self._among_locked(one)]
             if not both:
                 return "", ()
             either.children.append(WhereNode(connector=AND, children=both))
@@ -178,6 +183,19 @@ class Gathering:
         except EmptyResultSet:
             return " WHERE 1 = 0", ()
         return f" WHERE {sql}", params
+
+    def _lock_clause(self, table: Table) -> str:
+        locking = self._locking
+        if locking is None or not any(map(locking.locks, table.occurrences)):
+            return ""
+        return locking.clause()
+
+    def _among_locked(self, one: Occurrence) -> Iterator[Any]:
+        """Yield that a row of the main table is one of those that were locked."""
+        is_outermost = one.level is not None and one.level.outer is None
+        is_main = is_outermost and getattr(one.join, "parent_alias", None) is None
+        if self._locked is not None and is_main:
+            yield _Among(self._compiler.query.get_meta().pk.column, self._locked)
 
     def _joined(self, one: Occurrence) -> Iterator[Any]:
         """Yield that a column has one of the values that the other side has."""

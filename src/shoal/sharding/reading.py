@@ -16,6 +16,7 @@ from shoal.placement.models import get_placement
 from shoal.placement.scopes import current_target
 from shoal.routing import members
 from shoal.sharding.gather import Gathering, Rows, Table, naming, tables
+from shoal.sharding.locking import Locking
 from shoal.sharding.occurrences import Levels, Occurrence, occurrences
 from shoal.sharding.places import Buckets, places
 from shoal.topology import Cluster, get_topology
@@ -57,10 +58,14 @@ class Reading:
         return cursor
 
     def _gather(self, where: "Where", sql: str, params: Any) -> Any:
+        locking = Locking(self._compiler)
+        locked = locking.primary_keys() if locking.is_on else None
         name = self._connection.home.settings_dict["NAME"]
         with self._connection.scratch.opened(name) as place:
             limit = self._cluster.max_gather_rows
             gathering = Gathering(self._compiler, place, sql, limit)
+            if locking.is_on:
+                gathering.lock(locking, locked)
             gathering.bring_all(where)
             with place.cursor() as cursor:
                 cursor.execute(sql, params)

@@ -101,7 +101,7 @@ class Inserting:
         if layout.ids != "bucketed":
             return number
         if layout.key == layout.primary_key:
-            return number * BUCKETS + number % BUCKETS
+            return number * BUCKETS + _spread(number)
         values = self._values(obj, layout.key)
         return number * BUCKETS + bucket_of(layout, values)
 
@@ -195,6 +195,12 @@ class Inserting:
                 value = self._compiler.pre_save_val(field, obj)
                 if hasattr(value, "resolve_expression"):
                     self._compiler.saved[id(obj), field] = self._ask(value, field)
+
+
+def _spread(number: int) -> int:
+    """Return a bucket, so that numbers that follow each other go to distant ones."""
+    # Backwards, since neighbouring buckets mostly are on one shard.
+    return int(f"{number % BUCKETS:012b}"[::-1], 2)
 
 
 class InsertStatement(Everywhere):

@@ -1,0 +1,109 @@
+"""
+`select_for_update` over several shards: rows are locked where they are.
+
+Takes a query that locks, finds the rows of its answer first, and locks these and no
+others. Then the answer is made of what was locked.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db.models import Q
+from django.db.models.sql.constants import MULTI
+
+from shoal.sharding.occurrences import Occurrence
+
+ATTEMPTS = 20
+"""How often rows are looked for that nobody else has locked."""
+
+
+class Locking:
+    """What a query locks, and how."""
+
+    def __init__(self, compiler: Any) -> None:
+        self._compiler = compiler
+        self._connection = compiler.connection
+        self._query = compiler.query
+        features = self._connection.features
+        self.is_on = bool(
+            self._query.select_for_update and features.has_select_for_update
+        )
+
+    def clause(self) -> str:
+        """Return what a statement ends with that locks the rows which it reads."""
+        query = self._query
+        sql = self._connection.ops.for_update_sql(
+            nowait=query.select_for_update_nowait,
+            skip_locked=query.select_for_update_skip_locked,
+            of=(),
+            no_key=query.select_for_no_key_update,
+        )
+        return f" {sql}"
+
+    def locks(self, one: Occurrence) -> bool:
+        """Say whether the query locks the rows of this table."""
+        if one.level is None or one.level.outer is not None:
+            return False
+        if not self._query.select_for_update_of:
+            return True
+        names = self._compiler.get_select_for_update_of_arguments()
+        quoted = self._connection.ops.quote_name(one.alias)
+        return any(quoted in (name, name.partition(".")[0]) for name in names)
+
+    def primary_keys(self) -> list[Any] | None:
+        """
+        Lock the rows of the answer's own table, and return their primary keys.
+
+        `None` where there is no such table: the query has no model, or joins others in
+        a way that tells of no single row.
+        """
+        pk: Any = self._query.get_meta().pk
+        if getattr(pk, "column", None) is None:
+            return None
+        locked: list[Any] = []
+        tried: list[Any] = []
+        for _ in range(ATTEMPTS):
+            found = self._candidates(tried, taken=len(locked))
+            locked += self._locked(found)
+            tried += found
+            if not found or not self._may_want_more(len(locked)):
+                break
+        return locked
+
+    def _may_want_more(self, count: int) -> bool:
+        """Say whether rows that others have locked leave room for further ones."""
+        query = self._query
+        if not query.select_for_update_skip_locked or query.high_mark is None:
+            return False
+        return bool(count < query.high_mark - query.low_mark)
+
+    def _candidates(self, tried: list[Any], *, taken: int) -> list[Any]:
+        query = self._query.clone()
+        query.select_for_update = False
+        query.select_related = False
+        query.clear_select_clause()
+        pk = query.get_meta().pk
+        query.select = (pk.get_col(query.get_initial_alias()),)
+        if tried:
+            marks = query.low_mark, query.high_mark
+            query.clear_limits()
+            query.add_q(~Q(pk__in=tried))
+            query.set_limits(marks[0], marks[1] - taken)
+        rows = query.get_compiler(self._connection.alias).execute_sql(MULTI)
+        return list(dict.fromkeys(row[0] for chunk in rows for row in chunk))
+
+    def _locked(self, keys: Iterable[Any]) -> list[Any]:
+        keys = list(keys)
+        if not keys:
+            return []
+        quote = self._connection.ops.quote_name
+        meta = self._query.get_meta()
+        column, table = quote(meta.pk.column), quote(meta.db_table)
+        marks = ", ".join(["%s"] * len(keys))
+        sql = f"SELECT {column} FROM {table} WHERE {column} IN ({marks}){self.clause()}"
+        found = []
+        for shard in self._connection.cluster.shards:
+            with self._connection.shard(shard.name).cursor() as cursor:
+                cursor.execute(sql, keys)
+                found += [row[0] for row in cursor.fetchall()]
+        return found
