@@ -86,7 +86,9 @@ class ShardedCursor:
         return self._answer.fetchone()
 
     def fetchmany(self, size: int | None = None) -> Any:
-        return self._answer.fetchmany(*([] if size is None else [size]))
+        found = self._answer.fetchmany(*([] if size is None else [size]))
+        # Django knows the end by what this vendor's driver returns there.
+        return found or self._connection.features.empty_fetchmany_value
 
     def fetchall(self) -> Any:
         return self._answer.fetchall()
