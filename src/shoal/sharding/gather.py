@@ -114,7 +114,7 @@ class Gathering:
         columns = list(self._place.writable(table.name, table.columns))
         for connection in connections:
             self._fill(table, columns, connection, (where, lock), params)
-        if len(connections) > 1 and table.layout and table.layout.allots_ids:
+        if len(connections) > 1 and table.primary_key:
             # A query without an order is answered in that of the ids, as by one table.
             self._place.sort(table.name, table.primary_key)
         if self._groups and table.primary_key:

@@ -26,6 +26,7 @@ class ShardedTransaction:
     def join(self, connection: Any) -> None:
         """Let a shard take part, if a transaction is open on the sharded alias."""
         alias = connection.alias
+        _keep_time_zone(connection)
         if alias in self._blocks or not self._owner.in_transaction:
             return
         block = transaction.Atomic(using=alias, savepoint=True, durable=False)
@@ -138,6 +139,16 @@ class ShardedTransaction:
 
     def _joined(self) -> list[Any]:
         return [transaction.get_connection(alias) for alias in self._blocks]
+
+
+def _keep_time_zone(connection: Any) -> None:
+    """
+    Set the time zone where a test has changed it in a transaction that took it back.
+
+    Asks nobody: the driver knows what the server has.
+    """
+    if connection.connection is not None and hasattr(connection, "_configure_timezone"):
+        connection._configure_timezone(connection.connection)
 
 
 class RollBack(Exception):

@@ -69,7 +69,14 @@ class Scratch:
             # Past `ensure_connection`, which tests forbid for aliases they don't list.
             with connection.wrap_database_errors:
                 connection.connect()
+        self._follow_time_zone(connection)
         return self._place
+
+    def _follow_time_zone(self, connection: Any) -> None:
+        """Tests change the time zone, and tell only the connections that they know."""
+        for name in ("timezone", "timezone_name"):
+            connection.__dict__.pop(name, None)
+        connection.ensure_timezone()
 
     def _clear(self, place: Any) -> None:
         try:
