@@ -9,6 +9,7 @@ from collections import defaultdict
 from typing import Any
 
 from django.db import transaction
+from django.db.models import ExpressionWrapper
 from django.db.models.sql.constants import MULTI, ROW_COUNT
 from django.db.models.sql.subqueries import UpdateQuery
 
@@ -34,8 +35,11 @@ class Updating(Writing):
         query = self.query
         found = [v for v in query.values if hasattr(v[2], "resolve_expression")]
         select = self.select_primary_keys()
-        for index, (_, _, value) in enumerate(found):
-            select.add_annotation(value, f"shoal_{index}")
+        for index, (field, _, value) in enumerate(found):
+            # An update need not say of what type an expression is: its field does.
+            of: Any = getattr(field, "target_field", field)
+            typed = ExpressionWrapper(value, output_field=of)
+            select.add_annotation(typed, f"shoal_{index}")
         width = len(self.primary_key)
         groups: dict[Any, list[Any]] = defaultdict(list)
         compiler = select.get_compiler(self.connection.alias)
