@@ -18,6 +18,7 @@ from django.db.models.sql.where import AND, OR, WhereNode
 
 from shoal.errors import GatherTooLarge, QueryRefused
 from shoal.placement.layout import Layout
+from shoal.sharding.carrying import Source, carry, read_columns
 from shoal.sharding.locking import Locking
 from shoal.sharding.occurrences import Occurrence
 from shoal.sharding.reducing import (
@@ -27,7 +28,7 @@ from shoal.sharding.reducing import (
     next_table,
     own_conditions,
 )
-from shoal.sharding.scratch import Column, Source
+from shoal.sharding.scratch import Column
 from shoal.types import Alias
 
 ALIAS = "T0"
@@ -129,20 +130,18 @@ class Gathering:
         params: Sequence[Any],
     ) -> None:
         quote = connection.ops.quote_name
-        alias = quote(ALIAS)
-        # SQLite would convert by the declared type of a bare column.
-        plus = "+" if connection.vendor == "sqlite" else ""
-        listed = ", ".join(f"{plus}{alias}.{quote(name)}" for name in columns)
+        listed = read_columns(connection, columns, ALIAS)
         left = self._limit - sum(one.rows for one in self._tables)
         where, lock = ends
         sql = (
-            f"SELECT {listed} FROM {quote(table.name)} {alias}{where} "
+            f"SELECT {listed} FROM {quote(table.name)} {quote(ALIAS)}{where} "
             f"LIMIT {left + 1}{lock}"
         )
         source = Source(connection=connection, sql=sql, params=params)
         connection.ensure_connection()
         with naming(connection.alias):
-            table.rows += self._place.fill(table.name, columns, source)
+            target = self._place.connection
+            table.rows += carry(target, table.name, columns, source)
         if sum(one.rows for one in self._tables) > self._limit:
             raise self._too_large(table)
 

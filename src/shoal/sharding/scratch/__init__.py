@@ -14,11 +14,11 @@ from typing import Any
 from shoal.sharding.scratch.mysql import MySQLScratch
 from shoal.sharding.scratch.postgresql import PostgreSQLScratch
 from shoal.sharding.scratch.sqlite import SQLiteScratch
-from shoal.sharding.scratch.tables import Column, Source
+from shoal.sharding.scratch.tables import Column
 from shoal.topology.probe.asking import close, open_apart
 from shoal.types import Alias
 
-__all__ = ["Column", "Scratch", "Source"]
+__all__ = ["Column", "Scratch"]
 
 _VENDORS: dict[str, Any] = {
     "mysql": MySQLScratch,

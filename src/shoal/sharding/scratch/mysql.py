@@ -5,14 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from shoal.errors import QueryRefused
-from shoal.sharding.scratch.tables import Column, Source
+from shoal.sharding.scratch.tables import Column
 
 _GENERATED = """
 SELECT column_name FROM information_schema.columns
 WHERE table_schema = DATABASE() AND table_name = %s AND generation_expression <> ''
 """
-_AT_ONCE = 1000
-"""Rows that one statement inserts."""
 
 
 class MySQLScratch:
@@ -69,25 +67,6 @@ class MySQLScratch:
             cursor.execute(_GENERATED, [table])
             generated = {row[0] for row in cursor.fetchall()}
         return [column for column in columns if column not in generated]
-
-    def fill(self, table: str, columns: Sequence[str], source: Source) -> int:
-        """Copy the rows, and return how many there were."""
-        quote = self.connection.ops.quote_name
-        listed = ", ".join(map(quote, columns))
-        marks = ", ".join(["%s"] * len(columns))
-        count = 0
-        with (
-            source.connection.wrap_database_errors,
-            contextlib.closing(source.connection.connection.cursor()) as rows,
-            self._raw() as target,
-        ):
-            rows.execute(source.sql, source.params)
-            while block := rows.fetchmany(_AT_ONCE):
-                target.executemany(
-                    f"INSERT INTO {quote(table)} ({listed}) VALUES ({marks})", block
-                )
-                count += len(block)
-        return count
 
     def _run(self, sql: str) -> None:
         with self._raw() as cursor:

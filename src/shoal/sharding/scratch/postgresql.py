@@ -1,10 +1,9 @@
 """Temporary tables on PostgreSQL, filled by binary COPY, gone with a rollback."""
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from shoal.sharding.scratch.tables import Column, Source
+from shoal.sharding.scratch.tables import Column
 
 
 class PostgreSQLScratch:
@@ -50,21 +49,6 @@ class PostgreSQLScratch:
     def writable(self, table: str, columns: Sequence[str]) -> Sequence[str]:
         return columns
 
-    def fill(self, table: str, columns: Sequence[str], source: Source) -> int:
-        """Copy the rows, and return how many there were."""
-        quote = self.connection.ops.quote_name
-        listed = ", ".join(map(quote, columns))
-        out = f"COPY ({_merged(source)}) TO STDOUT (FORMAT BINARY)"
-        into = f"COPY {quote(table)} ({listed}) FROM STDIN (FORMAT BINARY)"
-        with (
-            self.connection.wrap_database_errors,
-            self.connection.connection.cursor() as target,
-            target.copy(into) as sink,
-        ):
-            for block in _blocks(source.connection, out):
-                sink.write(block)
-        return int(target.rowcount)
-
     def _run(self, sql: str) -> None:
         with (
             self.connection.wrap_database_errors,
@@ -74,21 +58,3 @@ class PostgreSQLScratch:
 
     def cursor(self) -> Any:
         return self.connection.cursor()
-
-
-def _merged(source: Source) -> str:
-    """Return the SQL with its parameters in it: COPY takes none."""
-    raw = source.connection.connection
-    import psycopg
-
-    with contextlib.closing(psycopg.ClientCursor(raw)) as cursor:
-        return str(cursor.mogrify(source.sql, source.params))
-
-
-def _blocks(connection: Any, sql: str) -> Iterator[Any]:
-    with (
-        connection.wrap_database_errors,
-        connection.connection.cursor() as cursor,
-        cursor.copy(sql) as out,
-    ):
-        yield from out

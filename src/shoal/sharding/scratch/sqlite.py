@@ -3,10 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from shoal.sharding.scratch.tables import Column, Source
-
-_AT_ONCE = 1000
-"""Rows that are read at once."""
+from shoal.sharding.scratch.tables import Column
 
 
 class SQLiteScratch:
@@ -48,28 +45,9 @@ class SQLiteScratch:
     def writable(self, table: str, columns: Sequence[str]) -> Sequence[str]:
         return columns
 
-    def fill(self, table: str, columns: Sequence[str], source: Source) -> int:
-        """Copy the rows, and return how many there were."""
-        quote = self.connection.ops.quote_name
-        marks = ", ".join("?" * len(columns))
-        into = f"INSERT INTO {quote(table)} VALUES ({marks})"
-        count = 0
-        with source.connection.wrap_database_errors:
-            cursor = source.connection.create_cursor()
-            cursor.execute(source.sql, source.params)
-            while block := cursor.fetchmany(_AT_ONCE):
-                self._run_many(into, block)
-                count += len(block)
-            cursor.close()
-        return count
-
     def _run(self, sql: str) -> None:
         with self.connection.wrap_database_errors:
             self.connection.connection.execute(sql)
-
-    def _run_many(self, sql: str, rows: Any) -> None:
-        with self.connection.wrap_database_errors:
-            self.connection.connection.executemany(sql, rows)
 
     def cursor(self) -> Any:
         return self.connection.cursor()

@@ -1,49 +1,81 @@
 """
-Takes an update that sets the key of rows, and refuses it if they would have to move.
+Takes an update that sets the key of rows, and moves those that belong elsewhere then.
 
-A bucketed id carries the bucket of its row for ever, so such a row cannot change it.
+A bucketed id carries the bucket of its row for ever, so there such rows are refused.
 """
 
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
+from django.db import transaction
 from django.db.models.sql import Query
-from django.db.models.sql.constants import MULTI
+from django.db.models.sql.constants import MULTI, ROW_COUNT
+from django.db.models.sql.subqueries import UpdateQuery
 
 from shoal.errors import KeyChangeRefused
 from shoal.placement.buckets import bucket_map
+from shoal.placement.scopes import current_target, on_shard
+from shoal.sharding.carrying import Source, carry, read_columns
+from shoal.types import Alias
+
+ALIAS = "moved"
+
+
+class MustMove(Exception):
+    """Rows of an update belong on another shard once they are written."""
 
 
 class KeyChange:
     def __init__(self, update: Any) -> None:
         self._update = update
+        self._connection = update.connection
         self._layout = update.layout
         columns = {*self._layout.key, *self._layout.locators}
         self._changed = [v for v in update.query.values if v[0].column in columns]
 
     def require_same_shard(self) -> None:
+        """Raise `MustMove` if rows would have to, `KeyChangeRefused` if they cannot."""
         if self._layout.kind != "sharded" or not self._changed:
             return
-        new = self._new_buckets()
-        if new == self._update.where.buckets():
+        new = self._new_bucket()
+        if self._update.where.buckets() == {new}:
             return
+        is_held = current_target(self._update.cluster.name) is not None
+        if self._layout.ids == "bucketed" or is_held:
+            if {bucket for _, bucket in self._rows()} - {new}:
+                raise self._refused()
+        elif self._moving(new):
+            raise MustMove
+
+    def move(self) -> int:
+        """Write the rows where they are, and carry them to where they belong then."""
+        new = self._new_bucket()
+        to = bucket_map(self._update.cluster).shard_of(new)
+        with transaction.atomic(using=self._connection.alias, savepoint=False):
+            rows = self._rows()
+            places = self._places([key for key, _ in rows])
+            for alias, keys in places.items():
+                self._write(alias, keys)
+                if alias != to:
+                    self._carry(alias, to, keys)
+        return len(rows)
+
+    def _moving(self, new: int) -> bool:
         shards = bucket_map(self._update.cluster)
-        homes = {shards.shard_of(bucket) for bucket in new}
-        for old in self._old_buckets():
-            moves = {shards.shard_of(old)} != homes
-            if moves or (self._layout.ids == "bucketed" and {old} != new):
-                raise self._refused()
+        to = shards.shard_of(new)
+        return any(shards.shard_of(bucket) != to for _, bucket in self._rows())
 
-    def _new_buckets(self) -> set[int]:
-        found = set()
-        for field, _, value in self._changed:
-            scheme = self._layout.locators.get(field.column)
-            if scheme is None or hasattr(value, "resolve_expression"):
-                raise self._refused()
-            found.add(scheme.bucket(value))
-        return found
+    def _new_bucket(self) -> int:
+        (field, _, value) = self._changed[0]
+        scheme = self._layout.locators.get(field.column)
+        plain = not hasattr(value, "resolve_expression")
+        if scheme is None or len(self._changed) > 1 or not plain:
+            raise self._refused()
+        return int(scheme.bucket(value))
 
-    def _old_buckets(self) -> set[int]:
-        """Return the buckets of the rows that the update is about."""
+    def _rows(self) -> list[tuple[Any, int]]:
+        """Return the primary key and the bucket of each row that is to be written."""
         layout, query = self._layout, self._update.query
         (name,) = layout.key
         fields = query.get_meta().local_concrete_fields
@@ -51,10 +83,48 @@ class KeyChange:
         select = query.chain(klass=Query)
         select.clear_ordering(force=True)
         select.clear_select_clause()
-        select.add_fields([field.attname])
-        compiler = select.get_compiler(self._update.connection.alias)
+        select.add_fields([query.get_meta().pk.attname, field.attname])
+        compiler = select.get_compiler(self._connection.alias)
         rows = compiler.results_iter(compiler.execute_sql(MULTI))
-        return {layout.locators[name].bucket(row[0]) for row in rows}
+        return [(row[0], layout.locators[name].bucket(row[1])) for row in rows]
+
+    def _places(self, keys: Sequence[Any]) -> dict[Alias, list[Any]]:
+        """Return the keys by the shard that has their rows, which stay locked."""
+        found: dict[Alias, list[Any]] = defaultdict(list)
+        model = self._update.query.get_meta().model
+        for shard in self._update.cluster.shards:
+            with on_shard(self._update.cluster.name, shard=shard.name):
+                rows = model._base_manager.using(self._connection.alias)
+                locked = rows.select_for_update().filter(pk__in=keys)
+                found[shard.name] = list(locked.values_list("pk", flat=True))
+        return {alias: held for alias, held in found.items() if held}
+
+    def _write(self, alias: Alias, keys: Sequence[Any]) -> None:
+        query: Any = UpdateQuery(self._update.query.get_meta().model)
+        query.values = self._update.query.values
+        query.is_moving = True
+        query.add_filter("pk__in", keys)
+        with on_shard(self._update.cluster.name, shard=alias):
+            query.get_compiler(self._connection.alias).execute_sql(ROW_COUNT)
+
+    def _carry(self, alias: Alias, to: Alias, keys: Sequence[Any]) -> None:
+        source, target = (self._connection.shard(one) for one in (alias, to))
+        meta = self._update.query.get_meta()
+        columns = [f.column for f in meta.local_concrete_fields if not f.generated]
+        key = self._changed[0]
+        pks = [key[2]] if key[0].primary_key else list(keys)
+        quote = source.ops.quote_name
+        table, pk = quote(meta.db_table), quote(meta.pk.column)
+        params = [meta.pk.get_db_prep_save(value, source) for value in pks]
+        among = f"{pk} IN ({', '.join(['%s'] * len(params))})"
+        listed = read_columns(source, columns, ALIAS)
+        sql = f"SELECT {listed} FROM {table} {quote(ALIAS)} WHERE {among}"
+        source.ensure_connection()
+        target.ensure_connection()
+        rows = Source(connection=source, sql=sql, params=params)
+        carry(target, meta.db_table, columns, rows)
+        with source.cursor() as cursor:
+            cursor.execute(f"DELETE FROM {table} WHERE {among}", params)
 
     def _refused(self) -> KeyChangeRefused:
         field, _, value = self._changed[0]

@@ -14,7 +14,7 @@ from django.db.models.sql.constants import MULTI, ROW_COUNT
 from django.db.models.sql.subqueries import UpdateQuery
 
 from shoal.sharding.counting import as_one_query
-from shoal.sharding.writing.keys import KeyChange
+from shoal.sharding.writing.keys import KeyChange, MustMove
 from shoal.sharding.writing.statement import AT_ONCE, Entangled, Writing
 
 
@@ -26,8 +26,12 @@ class Updating(Writing):
             except Entangled:
                 with transaction.atomic(self.connection.alias, savepoint=False):
                     return self._with_values_found()
+            except MustMove:
+                return KeyChange(self).move()
 
     def before(self) -> None:
+        if getattr(self.query, "is_moving", False):
+            return
         KeyChange(self).require_same_shard()
 
     def _with_values_found(self) -> int:
