@@ -1,17 +1,19 @@
 # Everything that is done with this checkout. `make help` lists it.
 #   PYTHON   which Python makes the environment     make test PYTHON=python3.13 VENV=.venv-3.13
 #   VENV     where the environment is
+#   N        how many queries make fuzz draws    make fuzz N=500
 #   ARGS     goes to the program behind the target  make test ARGS="-k router -x"
 
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+N ?= 2000
 
 BIN := $(VENV)/bin
 SETUP := PYTHON="$(PYTHON)" VENV="$(VENV)" scripts/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-browser test-django lint typecheck format docs \
+.PHONY: help demo test test-unit test-browser test-django fuzz lint typecheck format docs \
 	bench requirements clean setup
 
 help:  ## List the targets
@@ -37,6 +39,13 @@ test-browser: setup  ## Walk through the demo in headless Chromium
 
 test-django: setup  ## Run Django's own tests on a sharded alias
 	@exec $(BIN)/python -m tests.django_suite.run $(ARGS)
+
+fuzz: setup  ## Compare N queries on a sharded alias with one database (N=2000)
+	@left_out=$$($(SETUP) mariadb) || exit 1; \
+	SHOAL_FUZZ=$(N) $(BIN)/python -m pytest \
+		-m "not browser$${left_out:+ and not mariadb}" \
+		tests/integration/sharding/test_differential.py $(ARGS); \
+	status=$$?; [ -z "$$left_out" ] || echo "$$left_out"; exit $$status
 
 lint: setup typecheck  ## Check style, types, pins and what is committed
 	@$(BIN)/ruff check

@@ -1,0 +1,1 @@
+"""A shop on a sharded alias, and beside it the same rows in one plain database."""

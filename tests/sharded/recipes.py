@@ -1,0 +1,180 @@
+"""
+Draws queries as Python text, so that what fails can be copied into a test.
+
+`q(Model)` in it is the queryset of all rows on the alias that is asked; `pk(Model, i)`
+the primary key of one of the rows.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import strategies as st
+
+from tests.sharded.drawing import Drawing
+from tests.sharded.paths import LINKS, MODEL_OF, PATHS, SETS
+
+
+@dataclass(frozen=True)
+class Recipe:
+    text: str
+    is_ordered: bool
+    """Whether its rows come in one order only."""
+
+
+@st.composite
+def reads(draw: Any) -> Recipe:
+    """Draw a query that reads, and what is asked of it."""
+    drawing = Drawing(draw, draw(st.sampled_from(sorted(PATHS))))
+    shape = draw(
+        st.sampled_from(
+            (_rows, _rows, _rows, _values, _groups, _one, _number, _combined, _related)
+        )
+    )
+    recipe: Recipe = shape(drawing)
+    return recipe
+
+
+def _start(drawing: Drawing) -> str:
+    return f"q({drawing.model}){drawing.filters()}"
+
+
+def _rows(d: Drawing) -> Recipe:
+    text = _start(d)
+    if d.few(2) == 0:
+        expression = d.expression()
+        text += f".annotate(x={expression})"
+        if d.few(3) == 0:
+            text += ".filter(x__isnull=False)"
+        if d.joins_many(expression):
+            return Recipe(text, False)
+    elif d.few(3) == 0:
+        text += f".annotate(x={d.aggregate()})"
+        if d.maybe():
+            text += f".filter(x__{d.of(('gt=1', 'lte=1', 'isnull=True'))})"
+    if d.few(4) == 0:
+        return Recipe(text, False)
+    text += d.order(by_key=True)
+    if d.few(4) == 0:
+        text += ".distinct()"
+    elif d.maybe():
+        text += d.slice()
+    return Recipe(text, True)
+
+
+def _values(d: Drawing) -> Recipe:
+    text = _start(d)
+    paths = [d.path() for _ in range(1 + d.few(2))]
+    names = dict.fromkeys(path.name for path in paths if path.type != "json")
+    listed = ", ".join(map(repr, names)) or "'pk'"
+    flat = ", flat=True" if len(names) < 2 else ""
+    if d.few(2) == 0:
+        return Recipe(f"{text}.values_list({listed}{flat}).distinct()", False)
+    text += f".values({listed})" if d.maybe() else f".values_list({listed}{flat})"
+    if any(path.is_many for path in paths):
+        return Recipe(text, False)
+    return Recipe(f"{text}{d.order(by_key=True)}{d.slice()}", True)
+
+
+def _groups(d: Drawing) -> Recipe:
+    by = d.path("int", "text", "bool", "decimal", "Product", "Category", "Author")
+    text = f"{_start(d)}.values({by.name!r}).annotate(x={d.aggregate()})"
+    if d.few(2) == 0:
+        text += f".filter(x__{d.of(('gt=1', 'lt=1', 'isnull=False'))})"
+    if d.few(2) == 0:
+        return Recipe(f"{text}.order_by({by.name!r}){d.slice()}", True)
+    return Recipe(text, False)
+
+
+def _one(d: Drawing) -> Recipe:
+    text = _start(d)
+    end = d.of(
+        (
+            f"{d.order(by_key=True)}.first()",
+            f"{d.order(by_key=True)}.last()",
+            f".get({d.lookup(d.path(d.model))})",
+            ".get()",
+            f".in_bulk([pk({d.model}, {d.few(9)}), pk({d.model}, {d.few(9)})])",
+            f"{d.order(by_key=True)}.reverse()[{d.few(20)}]",
+            f".contains(q({d.model}).order_by('pk')[{d.few(3)}])",
+            ".latest('pk')",
+        )
+    )
+    return Recipe(text + end, True)
+
+
+def _number(d: Drawing) -> Recipe:
+    text = _start(d)
+    if d.few(3) == 0:
+        text += f".values({d.path().name!r})"
+    if d.few(3) == 0:
+        text += ".distinct()"
+    if d.few(3) == 0:
+        text += f"{d.order(by_key=True)}{d.slice()}"
+    end = d.of((".count()", ".exists()", f".aggregate(x={d.aggregate()})"))
+    if ".values(" in text and "aggregate" in end:
+        end = ".aggregate(x=Count('*'))"
+    return Recipe(text + end, True)
+
+
+def _combined(d: Drawing) -> Recipe:
+    name = d.path("text", "int", single=True).name
+    parts = [f"{_start(d)}.values_list('pk', {name!r})" for _ in range(2)]
+    with_all = ", all=True" if d.few(2) == 0 else ""
+    kind = d.of(("union", "union", "intersection", "difference"))
+    more = with_all if kind == "union" else ""
+    text = f"{parts[0]}.{kind}({parts[1]}{more})"
+    end = d.of(("", ".count()", ".order_by('pk')[1:4]", ".exists()"))
+    return Recipe(text + end, end in (".count()", ".exists()"))
+
+
+def _related(d: Drawing) -> Recipe:
+    text = f"{_start(d)}{d.order(by_key=True)}"
+    links, sets = LINKS.get(d.model, {}), SETS.get(d.model, ())
+    if links and d.maybe():
+        return Recipe(f"{text}.select_related({', '.join(map(repr, links))})", True)
+    if sets:
+        name = d.of(sets)
+        rows = f"q({MODEL_OF[name]}).order_by('pk')"
+        return Recipe(f"{text}.prefetch_related(Prefetch({name!r}, {rows}))", True)
+    return Recipe(text, True)
+
+
+CHANGES = {
+    "Review": (
+        "stars=F('stars') + 1",
+        "stars=Case(When(stars__gt=1, then=0), default=F('stars'))",
+        "text=Concat('text', Value('!'))",
+        "author=pk(Author, 2), stars=None",
+        "answers=None",
+        "stars=Subquery(q(Category).filter(pk=OuterRef('product__category'))"
+        ".values('rank')[:1])",
+        "text=Subquery(q(Author).filter(pk=OuterRef('author')).values('name')[:1])",
+        "stars=Length('text')",
+    ),
+    "Product": (
+        "price=F('price') * 2",
+        "name=Upper('name'), active=False",
+        "category=pk(Category, 1)",
+        "rival=F('pk')",
+        "weight=F('weight') + F('price')",
+        "data={'new': [1]}",
+        "name=Subquery(q(Review).filter(product=OuterRef('pk')).order_by('pk')"
+        ".values('text')[:1])",
+    ),
+    "Book": ("pages=F('pages') + 1", "name='book', pages=5", "price=3"),
+    "Author": ("name=Concat('name', Value('x'))", "country='fr'", "favourite=None"),
+    "Category": ("rank=F('rank') + 1", "parent=None", "name='same'"),
+    "Tag": ("name='t'",),
+    "Country": ("name=F('code')",),
+    "Stock": ("amount=F('amount') - 1",),
+    "Holiday": ("name='h'",),
+}
+
+
+@st.composite
+def writes(draw: Any) -> Recipe:
+    """Draw an update, or a deletion."""
+    d = Drawing(draw, draw(st.sampled_from(sorted(PATHS))))
+    if d.few(2) == 0:
+        return Recipe(f"{_start(d)}.delete()", True)
+    return Recipe(f"{_start(d)}.update({d.of(CHANGES[d.model])})", True)

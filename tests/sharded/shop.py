@@ -1,0 +1,189 @@
+"""
+Takes a kind of server, gives the cluster `shop` of four shards on it, and its `twin`.
+
+The twin is one plain database of the same kind. Rows are made on the sharded alias and
+copied to the twin, so that both have the same primary keys.
+"""
+
+import contextlib
+import copy
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Any
+
+from django.conf import settings
+from django.db import connections, transaction
+from django.test import override_settings
+
+from shoal.placement.buckets import bucket_map, get_ready
+from shoal.placement.layout import bucket_of, layout_of
+from shoal.routing import unguarded
+from shoal.topology import Cluster, get_topology
+from tests.integration.publishing.conftest import aliases
+from tests.sharded.models import MODELS
+
+SHOP, TWIN, CONTROL = "shop", "twin", "shop_control"
+SHARDS = ("shop_0", "shop_1", "shop_2", "shop_3")
+SINGLE = (*SHARDS, TWIN, CONTROL)
+"""The aliases that are a database."""
+SHARDED = {"ENGINE": "shoal.backends.sharded"}
+Databases = dict[str, dict[str, Any]]
+_on_twin: ContextVar[bool] = ContextVar("on_twin", default=False)
+
+
+class ToTwin:
+    """A router for what has to be asked while the twin answers."""
+
+    def db_for_read(self, model: Any, **hints: Any) -> str | None:
+        is_ours = model._meta.app_label == "sharded"
+        return TWIN if _on_twin.get() and is_ours else None
+
+    db_for_write = db_for_read
+
+
+@contextlib.contextmanager
+def routed_to(alias: str) -> Iterator[None]:
+    """Let the twin be the only database there is, if it is to answer."""
+    token = _on_twin.set(alias == TWIN)
+    try:
+        yield
+    finally:
+        _on_twin.reset(token)
+
+
+def setting(**more: Any) -> dict[str, Any]:
+    """Return the setting of the tests with the cluster `shop`."""
+    found = copy.deepcopy(settings.SHOAL)
+    found["CLUSTERS"][SHOP] = {"APPS": ["sharded"], "SHARDS": list(SHARDS), **more}
+    found["CONTROL"] = CONTROL
+    return found
+
+
+@contextlib.contextmanager
+def shop_on(databases: Databases, **options: Any) -> Iterator[None]:
+    """Let these databases be the shop for a block, with its tables and empty."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(aliases({SHOP: SHARDED, **databases}))
+        stack.enter_context(
+            override_settings(
+                INSTALLED_APPS=[*settings.INSTALLED_APPS, "tests.sharded"],
+                SHOAL=setting(**options),
+                DATABASE_ROUTERS=[
+                    "tests.sharded.shop.ToTwin",
+                    *settings.DATABASE_ROUTERS,
+                ],
+            )
+        )
+        make_tables()
+        yield
+
+
+def cluster() -> Cluster:
+    return get_topology().clusters[SHOP]
+
+
+def make_tables() -> None:
+    """Make them where they aren't: the servers stay for the whole session."""
+    get_ready(cluster())
+    for alias in (SHOP, TWIN):
+        connection = connections[alias]
+        there = connection.introspection.table_names()
+        if "sharded_tag" not in there:
+            with connection.schema_editor() as editor:
+                for model in MODELS:
+                    editor.create_model(model)
+
+
+def empty() -> None:
+    """Delete all rows, without a word to the sharded alias."""
+    for alias in (*SHARDS, TWIN):
+        connection = connections[alias]
+        with (
+            unguarded(alias),
+            connection.constraint_checks_disabled(),
+            transaction.atomic(using=alias),
+            connection.cursor() as cursor,
+        ):
+            for table in reversed(tables()):
+                cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)}")
+
+
+def tables() -> list[str]:
+    """Return the names of all tables, what is pointed to first."""
+    through = [
+        field.remote_field.through
+        for model in MODELS
+        for field in model._meta.local_many_to_many
+    ]
+    return [model._meta.db_table for model in (*MODELS, *through)]
+
+
+def copy_to_twin() -> None:
+    """Write the rows of the shards to the twin, as they are."""
+    with (
+        unguarded(TWIN),
+        routed_to(TWIN),
+        connections[TWIN].constraint_checks_disabled(),
+        transaction.atomic(using=TWIN),
+    ):
+        for model in MODELS:
+            parents = list(model._meta.parents)
+            for row in model._base_manager.using(SHOP).all():
+                copied = copy.copy(row)
+                copied.save_base(raw=True, force_insert=True, using=TWIN)
+                assert not parents or row.pk == copied.pk
+            for field in model._meta.local_many_to_many:
+                through = field.remote_field.through
+                rows = list(through._base_manager.using(SHOP).all())
+                through._base_manager.using(TWIN).bulk_create(rows)
+
+
+def stored(alias: str) -> dict[str, list[tuple[Any, ...]]]:
+    """Return all rows of all tables, as a sharded alias or a single database says."""
+    return {
+        model._meta.label: sorted(
+            model._base_manager.using(alias).values_list(
+                *[field.attname for field in model._meta.local_concrete_fields]
+            ),
+            key=repr,
+        )
+        for model in (*MODELS, *map(through_of, with_m2m()))
+    }
+
+
+def with_m2m() -> list[Any]:
+    return [field for model in MODELS for field in model._meta.local_many_to_many]
+
+
+def through_of(field: Any) -> Any:
+    return field.remote_field.through
+
+
+def misplaced() -> list[str]:
+    """Say which rows are on a shard where they don't belong, or not where they do."""
+    found = []
+    for model in (*MODELS, *map(through_of, with_m2m())):
+        layout = layout_of(model, cluster())
+        rows = {shard: rows_on(shard, model) for shard in SHARDS}
+        home = rows[SHARDS[0]]
+        for shard in SHARDS:
+            if layout.kind == "reference" and rows[shard] != home:
+                found.append(f"{layout.model}: {shard} differs from home")
+            if layout.kind == "home" and rows[shard] and shard != SHARDS[0]:
+                found.append(f"{layout.model}: {shard} has rows")
+            if layout.kind == "sharded":
+                lost = [r for r in rows[shard] if shard_of_row(layout, r) != shard]
+                found += [f"{layout.model}: {row} is on {shard}" for row in lost]
+    return found
+
+
+def rows_on(shard: str, model: Any) -> list[dict[str, Any]]:
+    """Return the rows that one shard has, by column."""
+    fields = model._meta.local_concrete_fields
+    rows = model._base_manager.using(shard).values_list(*[f.attname for f in fields])
+    columns = [field.column for field in fields]
+    return sorted((dict(zip(columns, row, strict=True)) for row in rows), key=repr)
+
+
+def shard_of_row(layout: Any, row: dict[str, Any]) -> str:
+    return bucket_map(cluster()).shard_of(bucket_of(layout, row))
