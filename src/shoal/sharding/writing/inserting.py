@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import ExpressionWrapper
+from django.db.models.constants import OnConflict
 from django.db.models.expressions import DatabaseDefault
 from django.db.models.sql import InsertQuery, Query
 from django.db.models.sql.constants import MULTI
@@ -20,6 +21,7 @@ from shoal.placement.layout import Layout, bucket_of, layout_of
 from shoal.placement.scopes import current_target
 from shoal.sharding.counting import as_one_query
 from shoal.sharding.occurrences import Levels, occurrences
+from shoal.sharding.writing.conflicts import Conflicts
 from shoal.sharding.writing.everywhere import Everywhere
 from shoal.sharding.writing.ids import Ids
 from shoal.sharding.writing.statement import Entangled
@@ -47,7 +49,33 @@ class Inserting:
         self._allot()
         if layout.kind == "reference":
             return self._everywhere(shards, returning_fields)
+        if self._query.on_conflict is not None:
+            conflicts = Conflicts(self._compiler)
+            if conflicts.are_beyond_a_shard:
+                return self._unless_there(conflicts, returning_fields)
         return self._to_their_shards(returning_fields)
+
+    def _unless_there(self, conflicts: Conflicts, returning_fields: Any) -> list[Any]:
+        """Insert what is on no shard yet, and update or leave out the rest."""
+        objs = self._query.objs
+        rows: list[Any] = [None] * len(objs)
+        with self._as_one():
+            there = conflicts.existing(objs)
+            new = [index for index in range(len(objs)) if index not in there]
+            if new:
+                self._query.objs = [objs[index] for index in new]
+                try:
+                    inserted = self._to_their_shards(returning_fields)
+                finally:
+                    self._query.objs = objs
+                for index, row in zip(new, inserted, strict=False):
+                    rows[index] = row
+            if self._query.on_conflict == OnConflict.UPDATE:
+                for index, where in there.items():
+                    conflicts.update(objs[index], where)
+                    if returning_fields:
+                        rows[index] = conflicts.row(where, returning_fields)
+        return rows if returning_fields else []
 
     def _ask_for_defaults(self) -> None:
         """Let a shard compute what the database would, where it must be known."""
