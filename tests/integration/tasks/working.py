@@ -8,6 +8,7 @@ import pytest
 from celery.contrib.testing.worker import start_worker
 from celery.worker import state
 
+from shoal.routing.health import stop_watching
 from tests.integration.tasks.app import app
 
 REPLICAS = ("catalog_r1", "catalog_r2")
@@ -29,6 +30,8 @@ def working(pool: str, concurrency: int = 1) -> Iterator[None]:
             # It ends when it has a message, or has waited two seconds for one.
             state.should_terminate = 0
             app.send_task("tests.integration.tasks.app.nothing")
+    # Its last task has begun a watch, maybe over databases that are dropped next.
+    stop_watching()
 
 
 def result(sent: Any) -> Any:
