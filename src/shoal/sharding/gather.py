@@ -150,6 +150,8 @@ class Gathering:
         sqlite = self._connection.vendor == "sqlite"
         # A shard's own rows may have the primary keys of another's.
         is_shared = table.layout is not None and table.layout.kind != "local"
+        # A migration that is at work may have locked it: who asks would wait for ever.
+        is_shared = is_shared and not self._connection.changes_tables
         if is_shared and table.model._meta.managed and not sqlite:
             return None
         return list(self._as_modelled(table))
