@@ -95,6 +95,14 @@ class Where:
             return None
         return get_topology().clusters.get(name)
 
+    @property
+    def is_anywhere(self) -> bool:
+        """Whether every shard has all rows that are needed."""
+        return all(
+            layout is not None and layout.kind == "reference"
+            for layout in self._layouts.values()
+        )
+
     def only_shard(self) -> Alias | None:
         """Return the shard that has every row which is needed, if there is one."""
         needed: set[Alias] = set()

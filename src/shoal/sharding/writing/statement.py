@@ -52,11 +52,15 @@ class Writing:
         found = occurrences(self.levels.all, sql)
         self.where = Where(self.connection, found)
         on_one = self.where.only_shard()
+        is_reference = self.layout.kind == "reference"
+        if is_reference and not self.where.is_anywhere:
+            # Every shard has its rows, but not those that it looks at.
+            raise Entangled
         if len(found) > 1 and on_one is None:
             raise Entangled
         self.before()
         shards = self._shards(on_one)
-        counted = shards[0] if self.layout.kind == "reference" else None
+        counted = shards[0] if is_reference else None
         everywhere = Everywhere(self.connection, shards, counted=counted)
         if len(shards) == 1:
             return everywhere.answer(sql, params)
