@@ -13,7 +13,12 @@ from django.db.models import (
     Func,
     Value,
 )
-from django.db.models.expressions import Col, CombinedExpression, DurationExpression
+from django.db.models.expressions import (
+    Col,
+    CombinedExpression,
+    DurationExpression,
+    RawSQL,
+)
 from django.db.models.functions import Now, Random
 from django.db.models.lookups import Lookup
 from django.db.models.sql.constants import INNER
@@ -21,6 +26,21 @@ from django.db.models.sql.where import AND, WhereNode
 
 _PLAIN = (Col, Value, CombinedExpression, ExpressionWrapper, Func)
 _NOT_PLAIN = (Aggregate, DurationExpression, Now, Random)
+
+
+def is_fickle(expression: Any) -> bool:
+    """
+    Say whether two servers may give an expression two values for the same row.
+
+    The clock and chance do, and whatever function is not one of Django's own.
+    """
+    for part in expression.flatten():
+        own = type(part).__module__.startswith("django.db.models.")
+        if isinstance(part, Now | Random | RawSQL) or (
+            isinstance(part, Func) and not own
+        ):
+            return True
+    return False
 
 
 def conjuncts(where: Any) -> Iterator[Any]:

@@ -48,6 +48,7 @@ class Inserting:
             return self._send(self._query.objs, shards, returning_fields)
         self._allot()
         if layout.kind == "reference":
+            self._compute_values(self._query.objs)
             return self._everywhere(shards, returning_fields)
         if self._query.on_conflict is not None:
             conflicts = Conflicts(self._compiler)
@@ -217,7 +218,7 @@ class Inserting:
         return list(rows)
 
     def _compute_values(self, objs: Sequence[Any]) -> None:
-        """Ask all shards for what is to be inserted, where a subquery says it."""
+        """Ask for what is to be inserted, where an expression says it."""
         for field in self._query.fields:
             for obj in objs:
                 value = self._compiler.pre_save_val(field, obj)

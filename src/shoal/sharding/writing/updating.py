@@ -13,6 +13,7 @@ from django.db.models import ExpressionWrapper
 from django.db.models.sql.constants import MULTI, ROW_COUNT
 from django.db.models.sql.subqueries import UpdateQuery
 
+from shoal.sharding.conditions import is_fickle
 from shoal.sharding.counting import as_one_query
 from shoal.sharding.writing.keys import KeyChange, MustMove
 from shoal.sharding.writing.statement import AT_ONCE, Entangled, Writing
@@ -30,6 +31,12 @@ class Updating(Writing):
                 return KeyChange(self).move()
 
     def before(self) -> None:
+        if self.layout.kind == "reference" and any(
+            hasattr(value, "flatten") and is_fickle(value)
+            for _, _, value in self.query.values
+        ):
+            # Every shard gets the value that one of them has computed.
+            raise Entangled
         if getattr(self.query, "is_moving", False):
             return
         KeyChange(self).require_same_shard()
