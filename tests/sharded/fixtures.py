@@ -18,7 +18,7 @@ from tests.sharded.servers import (
     only,
     postgres_shop,
 )
-from tests.sharded.shop import empty, shop_on
+from tests.sharded.shop import empty, forget_transactions, shop_on
 
 __all__ = [
     "ids",
@@ -63,6 +63,7 @@ def open_shop(
 
 
 @pytest.fixture
-def shop(open_shop: str) -> str:
+def shop(open_shop: str) -> Iterator[str]:
     empty()
-    return open_shop
+    yield open_shop
+    forget_transactions()

@@ -123,7 +123,11 @@ def _combined(d: Drawing) -> Recipe:
     kind = d.of(("union", "union", "intersection", "difference"))
     more = with_all if kind == "union" else ""
     text = f"{parts[0]}.{kind}({parts[1]}{more})"
-    end = d.of(("", ".count()", ".order_by('pk')[1:4]", ".exists()"))
+    ends = ["", ".count()", ".order_by('pk')[1:4]", ".exists()"]
+    if d.model == "Stock":
+        # Django orders by the first column of the primary key alone.
+        ends.pop(2)
+    end = d.of(ends)
     return Recipe(text + end, end in (".count()", ".exists()"))
 
 
