@@ -1,12 +1,14 @@
 # Everything that is done with this checkout. `make help` lists it.
 #   PYTHON   which Python makes the environment     make test PYTHON=python3.13 VENV=.venv-3.13
 #   VENV     where the environment is
-#   N        how many queries make fuzz draws    make fuzz N=500
 #   ARGS     goes to the program behind the target  make test ARGS="-k router -x"
+#   JOBS     how many processes share the tests     make test JOBS=0 ARGS="-k router -s"
+#   N        how many queries make fuzz draws       make fuzz N=500
 
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+JOBS ?= auto
 N ?= 2000
 
 BIN := $(VENV)/bin
@@ -24,10 +26,14 @@ help:  ## List the targets
 demo: setup  ## Start the product reviews on their servers and print the address
 	@exec $(BIN)/python examples/reviews/demo.py $(ARGS)
 
+# Hundreds of processes import src, and where Python is told to write no bytecode each
+# of them would compile it.
 test: setup  ## Run every test but those in a browser
 	@left_out=$$($(SETUP) mariadb) || exit 1; \
 	[ -z "$$left_out" ] || echo "$$left_out"; \
-	$(BIN)/python -m pytest -m "not browser$${left_out:+ and not mariadb}" $(ARGS); \
+	$(BIN)/python -m compileall -q src; \
+	$(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 --max-worker-restart 0 \
+		-m "not browser$${left_out:+ and not mariadb}" $(ARGS); \
 	status=$$?; [ -z "$$left_out" ] || echo "$$left_out"; exit $$status
 
 test-unit: setup  ## Run the tests that need no server

@@ -1,11 +1,22 @@
-"""Starts the servers of tests/settings.py for the first test that needs a database."""
+"""
+Starts the servers of tests/settings.py for the first test that needs a database.
+
+Orders the tests, and says which of them run at one time (see workers.py, alone.py).
+Every worker has servers of its own.
+"""
 
 import signal
+import tempfile
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
+from xdist.workermanage import WorkerController
 
 from shoal.lab import Lab, Postgres, lab_fixture
+from tests.alone import Alone, Turnstile
+from tests.workers import Stretches, side_by_side
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts a background job so, and what tests start would be deaf as well.
@@ -18,6 +29,9 @@ servers = lab_fixture(
     scope="session",
 )
 
+TURNSTILE = pytest.StashKey[str]()
+"""The folder of the locks that the workers of this run share."""
+
 SERVER_OF = {"accounts": "feedback", "pages_draft": "pages"}
 """Two aliases are a second database on another alias' server."""
 
@@ -29,3 +43,29 @@ def django_db_modify_db_settings(servers: Lab) -> None:
             address = servers.databases[SERVER_OF.get(alias, alias)]
             for key in ("HOST", "PORT", "USER", "PASSWORD"):
                 database[key] = address[key]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        turnstile = Turnstile(Path(config.workerinput["turnstile"]))
+        config.add_cleanup(turnstile.close)
+        config.pluginmanager.register(Alone(turnstile))
+    elif config.getoption("dist", "no") != "no":
+        folder = tempfile.TemporaryDirectory(prefix="shoal-turnstile-")
+        config.add_cleanup(folder.cleanup)
+        config.stash[TURNSTILE] = folder.name
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: WorkerController) -> None:
+    node.workerinput["turnstile"] = node.config.stash[TURNSTILE]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Stretches | None:
+    """Leave every way but that of plain `-n` to xdist."""
+    return Stretches(config, log) if config.getoption("dist") == "load" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    side_by_side(items)

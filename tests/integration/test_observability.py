@@ -95,6 +95,7 @@ def test_a_paused_replica(servers: Lab, scraped: Callable[..., float | None]) ->
     until(lambda: scraped("shoal_replica_lag_seconds", alias="catalog_r1") == 0)
 
 
+@pytest.mark.alone
 def test_a_dead_replica(servers: Lab, scraped: Callable[..., float | None]) -> None:
     r1 = {"alias": "catalog_r1", "listed_as": "replica"}
     assert scraped("shoal_server_up", **r1) == 1

@@ -173,6 +173,7 @@ def test_nothing_begins_before_it_is_woken(watch: Watch) -> None:
     assert watch.has_reached("replica", at(1))
 
 
+@pytest.mark.alone
 def test_a_server_that_does_not_answer_is_left_out(watch: Watch) -> None:
     def deaf(asker: Unanswering) -> Look:
         if asker.of_replica:

@@ -31,6 +31,7 @@ def readers() -> set[str]:
     return seen
 
 
+@pytest.mark.alone
 def test_a_replica_that_refuses(fleet: Fleet) -> None:
     assert readers() == {"catalog_r1", "catalog_r2"}
     fleet["catalog_r1"].stop()
@@ -65,6 +66,7 @@ def test_nobody_gets_an_error_under_async(fleet: Fleet) -> None:
     assert async_to_sync(get)() == [200] * 20
 
 
+@pytest.mark.alone
 def test_a_deaf_replica(fleet: Fleet) -> None:
     with fleet.deaf("catalog_r1"):
         assert until(lambda: not fleet.serving("catalog_r1")) < 1
@@ -88,6 +90,7 @@ def mute() -> Iterator[socket.socket]:
         yield mute
 
 
+@pytest.mark.alone
 def test_a_replica_that_never_accepts(fleet: Fleet, mute: socket.socket) -> None:
     host, port = mute.getsockname()
     with led_to({"catalog_r1": {"HOST": host, "PORT": str(port)}}):
@@ -99,6 +102,7 @@ def test_a_replica_that_never_accepts(fleet: Fleet, mute: socket.socket) -> None
         assert time.monotonic() - begun < 1
 
 
+@pytest.mark.alone
 def test_a_replica_behind_by_more_than_max_lag(fleet: Fleet, settings) -> None:  # type: ignore[no-untyped-def]
     clusters = settings.SHOAL["CLUSTERS"]
     catalog = {**clusters["catalog"], "MAX_LAG": 0.5}

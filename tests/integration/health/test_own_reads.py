@@ -25,6 +25,7 @@ def who_reads(token: str) -> str:
         return choices()["catalog"].alias
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("hours", [-5, 5])
 def test_the_clock_jumps(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch, hours: int
@@ -61,6 +62,7 @@ def read_on_a_replica(count: int) -> None:
 OFFSET = "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint % 8192"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("switch", [False, True])
 def test_an_idle_primary_at_the_beginning_of_a_page(fleet: Fleet, switch: bool) -> None:
     token = create("kettle")

@@ -35,6 +35,7 @@ def without_primary(fleet: Fleet) -> None:
     until(lambda: fleet.state("catalog") == "down", 1)
 
 
+@pytest.mark.alone
 def test_reads_go_on_and_writes_say_so(without_primary: None, fleet: Fleet) -> None:
     client = Client(raise_request_exception=False)
     for _ in range(10):
@@ -80,6 +81,7 @@ def kill_sessions_of(fleet: Fleet) -> None:
     assert fleet["catalog"].ask(f"SELECT pg_terminate_backend({pid}, 5000)")
 
 
+@pytest.mark.alone
 def test_nothing_is_up(fleet: Fleet) -> None:
     for alias in ("catalog", *REPLICAS):
         fleet[alias].stop()

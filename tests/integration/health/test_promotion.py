@@ -94,6 +94,7 @@ def wait_for_more(load: Load) -> None:
     until(lambda: load.read > before + 30)
 
 
+@pytest.mark.alone
 def test_a_promotion_and_what_follows(spare: Fleet, load: Load) -> None:
     visitor = Client()
     visitor.post("/names/", {"name": "before"})
