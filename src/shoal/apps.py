@@ -1,5 +1,7 @@
 """The Django app: connects guard and checks, lets replicas mirror in tests."""
 
+from typing import Any
+
 from django.apps import AppConfig
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -33,13 +35,18 @@ def add_functions(connection: BaseDatabaseWrapper, **kwargs: object) -> None:
     register(connection)
 
 
-def get_shards_ready(using: str, **kwargs: object) -> None:
-    """Create the bucket map of a sharded cluster before its first migration."""
-    cluster = get_topology().clusters.get(using)
-    if cluster is not None and cluster.is_sharded:
-        from shoal.placement.buckets import get_ready  # It needs the apps.
+def get_shards_ready(using: str, **kwargs: Any) -> None:
+    """
+    Before a sharded cluster is migrated, create its bucket map and even its shards.
 
-        get_ready(cluster)
+    Of a shard alone nothing may be done that no other shard has.
+    """
+    member = get_topology().by_alias.get(using)
+    if member is None or not member[0].is_sharded:
+        return
+    from shoal.evenness import before_migrating  # It needs the apps.
+
+    before_migrating(member[0], using, **kwargs)
 
 
 def prepare_test_databases() -> None:

@@ -27,7 +27,7 @@ Every exception that Shoal raises. Takes a fact and a way out, gives one message
     ├── BadToken                a token is forged or broken       (ValueError)
     ├── CrossClusterQuery       a query joins two clusters        (ProgrammingError,
     │                                                              OperationalError)
-    ├── MigrateError            a cluster could not be migrated
+    ├── MigrateError            a cluster could not be migrated   (CommandError)
     ├── PublishError            objects could not be published
     ├── LaggingError            replicas could not lag in a test
     └── LabError                a real server could not be run
@@ -158,8 +158,12 @@ class CrossClusterQuery(ShoalError, ProgrammingError, OperationalError):
     """
 
 
-class MigrateError(ShoalError):
-    """A cluster could not be migrated."""
+class MigrateError(ShoalError, CommandError):
+    """
+    A cluster could not be migrated.
+
+    Also a `CommandError`: Django's own `migrate` then shows the message alone.
+    """
 
 
 class PublishError(ShoalError):

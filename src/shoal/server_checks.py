@@ -31,8 +31,9 @@ def check_servers(
     if not topology.clusters:
         return []
     real = [a for a in databases if is_configured(connections.settings[a])]
-    facts = probe(_with_primaries(real, topology))
     empty = [_empty(alias, topology) for alias in databases if alias not in real]
+    real = [server for alias in real for server in topology.servers_behind(alias)]
+    facts = probe(_with_primaries(real, topology))
     found = problems(facts, topology)
     return empty + [as_message(p) for p in found if p.alias in real]
 

@@ -2,9 +2,15 @@
 
 import pytest
 
-from shoal.cli.migrate.choice import candidates, choose, refuse_problems
+from shoal.cli.migrate.choice import (
+    Choice,
+    Tables,
+    candidates,
+    choose,
+    refuse_problems,
+)
 from shoal.cli.migrate.steps import Step, next_round, ranks, rounds
-from shoal.conf import parse
+from shoal.conf import SHARDED_ENGINE, parse
 from shoal.errors import MigrateError
 from shoal.topology import Topology
 from shoal.topology.clusters import build
@@ -137,3 +143,49 @@ def test_names_every_server_that_is_not_there() -> None:
         "2 databases cannot be migrated:\n- a is down. Start a.\n- b is down. Start b."
         "\nHint: Nothing was changed anywhere."
     )
+
+
+def sharded_topology() -> Topology:
+    lite = {"ENGINE": "django.db.backends.sqlite3"}
+    databases = dict.fromkeys(("main", "shop_0", "shop_1", "copy", "ids"), lite)
+    clusters = {
+        "shop": {"APPS": ["a"], "SHARDS": ["shop_0", "shop_1"]},
+        "shop_1": {"REPLICAS": ["copy"]},
+        "main": {},
+    }
+    conf, problems = parse(
+        {"CLUSTERS": clusters, "CONTROL": "ids"},
+        {**databases, "shop": {"ENGINE": SHARDED_ENGINE}},
+    )
+    assert problems == ()
+    return build(conf)
+
+
+def test_a_sharded_alias_stands_for_its_shards_and_comes_after_the_control() -> None:
+    topology = sharded_topology()
+    known = ["main", "shop_0", "shop_1", "copy", "ids", "shop"]
+    assert candidates(known, topology) == ["ids", "shop", "main"]
+    assert topology.servers_behind("shop") == ("shop_0", "shop_1")
+    assert topology.servers_behind("shop_0") == ("shop_0",)
+    assert topology.sharded_cluster_of("shop_1") is topology.clusters["shop"]
+    assert topology.sharded_cluster_of("shop") is None
+    assert topology.sharded_cluster_of("ids") is None
+
+
+def test_the_database_of_a_shard_is_nobody_elses() -> None:
+    def chosen(*wanted: str, **identities: str) -> Choice:
+        known = {"main": "1", "ids": "2", "shop_0": "3", "shop_1": "4", **identities}
+        nothing: Tables = lambda alias: frozenset()  # noqa: E731
+        return choose(wanted, facts(**known), sharded_topology(), nothing)
+
+    assert chosen("ids", "shop", "main").aliases == ("ids", "shop", "main")
+    # A second name without tables of its own.
+    assert chosen("shop", "main", main="4").skipped == {
+        "main": "the same database as 'shop'"
+    }
+    with pytest.raises(
+        MigrateError, match=r"'shop_1' of 'shop' is the same .* another"
+    ):
+        chosen("shop", shop_1="3")
+    with pytest.raises(MigrateError, match=r"'shop_0' of 'shop' is the same .* 'main'"):
+        chosen("main", "shop", shop_0="1")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.contrib.sessions.models import Session
+from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Model
 from django.test import override_settings
 from tests.project.catalog.models import Bundle, NamedProduct, Product, Tag
@@ -37,6 +38,12 @@ def cluster_of(model: Any) -> str | None:
 )
 def test_lives_with_its_app(model: type[Model], cluster: str) -> None:
     assert cluster_of(model) == cluster
+
+
+def test_each_database_records_its_own_migrations() -> None:
+    clusters: dict[str, Any] = {"pages": {"APPS": ["migrations"]}}
+    with override_settings(SHOAL={"CLUSTERS": clusters}):
+        assert cluster_of(MigrationRecorder.Migration) is None
 
 
 def test_a_model_wins_over_its_app() -> None:

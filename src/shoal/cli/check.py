@@ -13,15 +13,17 @@ from django.db.migrations.loader import MigrationLoader
 
 from shoal.cli import findings
 from shoal.cli.arguments import configured
-from shoal.cli.history import Key, label, read_disk, unapplied
+from shoal.cli.history import label, read_disk, unapplied
 from shoal.cli.migrate.choice import candidates
 from shoal.cli.migrate.places import acts_on
 from shoal.cli.screen import Screen
+from shoal.cli.shards import look_at_shards
 from shoal.conf import read_settings
 from shoal.errors import ShoalError
+from shoal.evenness import Key
 from shoal.placement import get_placement
-from shoal.topology import get_topology
-from shoal.topology.probe import ServerFacts, probe, problems
+from shoal.topology import Topology, get_topology
+from shoal.topology.probe import ServerFacts, ServerProblem, probe, problems
 from shoal.topology.probe.asking import is_missing_file
 from shoal.types import Alias
 
@@ -48,7 +50,9 @@ def run(options: Mapping[str, Any], screen: Screen) -> None:
         findings.show(messages, screen.out)
     if grave:
         raise ShoalError(f"The check found {_summary(messages)}.")
-    looked_at = findings.counted(len(configured()), "database")
+    sharded = [c for c in get_topology().clusters.values() if c.is_sharded]
+    count = len(configured()) - len(sharded)
+    looked_at = findings.counted(count, "database")
     found = _summary(messages) or "nothing wrong"
     screen.out.print(f"Checked {looked_at}: {found}.")
 
@@ -68,12 +72,30 @@ def look() -> list[CheckMessage]:
         # Other checks ask the router, which cannot answer.
         return checks.run_checks(tags=["shoal"])
     facts = probe(configured())
-    reachable = [alias for alias, one in facts.items() if one.reachable]
-    found = [findings.as_message(p) for p in problems(facts, get_topology())]
+    reachable = _reachable(facts)
+    wrong = [*problems(facts, get_topology()), *_of_shards(facts)]
+    found = [findings.as_message(problem) for problem in wrong]
     found += checks.run_checks(databases=reachable)
     found += _migrations(reachable)
     found += _leftovers(reachable, facts)
     return list({(m.id, m.msg, str(m.obj)): m for m in found}.values())
+
+
+def _of_shards(facts: Mapping[Alias, ServerFacts]) -> Iterator[ServerProblem]:
+    """E032 to E035: bucket maps, and shards that differ from each other."""
+    for cluster in get_topology().clusters.values():
+        if cluster.is_sharded:
+            yield from look_at_shards(cluster, facts).problems
+
+
+def _reachable(facts: Mapping[Alias, ServerFacts]) -> list[Alias]:
+    """Return the aliases that can be used: a sharded one, if all of its shards can."""
+    servers_behind = get_topology().servers_behind
+    return [
+        alias
+        for alias in configured()
+        if all(facts[server].reachable for server in servers_behind(alias))
+    ]
 
 
 def _migrations(reachable: Sequence[Alias]) -> Iterator[CheckMessage]:
@@ -143,7 +165,7 @@ def _leftovers(
     """W009: tables of models that live on another cluster."""
     topology = get_topology()
     seen: set[str] = set()
-    for alias in candidates(configured(), topology):
+    for alias in _with_tables(topology):
         identity = facts[alias].identity or alias
         if alias not in reachable or identity in seen or facts[alias].is_replica:
             continue
@@ -157,6 +179,11 @@ def _leftovers(
                 f"to {home!r} first. Nothing reads them on {alias!r}.",
                 id="shoal.W009",
             )
+
+
+def _with_tables(topology: Topology) -> list[Alias]:
+    wanted = candidates(configured(), topology)
+    return [server for alias in wanted for server in topology.servers_behind(alias)]
 
 
 def _tables(alias: Alias) -> set[str]:

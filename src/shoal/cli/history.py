@@ -5,7 +5,7 @@ Reads the files of the migrations once for all of them.
 """
 
 from collections.abc import Iterable
-from typing import Any, TypeAlias
+from typing import Any
 
 from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -13,11 +13,9 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
+from shoal.evenness import Key
 from shoal.topology.probe.asking import is_missing_file
 from shoal.types import Alias
-
-Key: TypeAlias = tuple[str, str]
-"""App label and name of a migration."""
 
 
 class History(MigrationLoader):

@@ -11,11 +11,13 @@ from rich.text import Text
 
 from shoal.cli import amounts, findings
 from shoal.cli.arguments import configured
-from shoal.cli.history import Key, label, read_disk, unapplied
+from shoal.cli.history import label, read_disk, unapplied
 from shoal.cli.migrate.choice import candidates
 from shoal.cli.placing import Residents, residents
 from shoal.cli.screen import Screen
+from shoal.cli.shards import Shards, look_at_shards
 from shoal.errors import ShoalError
+from shoal.evenness import Key
 from shoal.topology import Cluster, Topology, get_topology
 from shoal.topology.positions.notation import Unit, read
 from shoal.topology.probe import ServerFacts, ServerProblem, probe, problems
@@ -35,6 +37,7 @@ class Status:
     problems: Sequence[ServerProblem]
     unapplied: Mapping[Alias, list[Key] | None]
     residents: Mapping[ClusterName | None, Residents]
+    shards: Mapping[ClusterName, Shards]
 
     @property
     def errors(self) -> list[ServerProblem]:
@@ -66,9 +69,18 @@ def run(options: Mapping[str, Any], screen: Screen) -> None:
 def look() -> Status:
     topology = get_topology()
     facts = probe(configured())
+    shards = {
+        cluster.name: look_at_shards(cluster, facts)
+        for cluster in topology.clusters.values()
+        if cluster.is_sharded
+    }
     found = problems(facts, topology)
+    found += [problem for one in shards.values() for problem in one.problems]
     primaries = [
-        alias for alias in candidates(configured(), topology) if facts[alias].reachable
+        server
+        for alias in candidates(configured(), topology)
+        for server in topology.servers_behind(alias)
+        if facts[server].reachable
     ]
     return Status(
         topology=topology,
@@ -76,6 +88,7 @@ def look() -> Status:
         problems=[problem for problem in found if problem.level != "info"],
         unapplied=unapplied(primaries, read_disk()),
         residents=residents(),
+        shards=shards,
     )
 
 
@@ -102,10 +115,12 @@ def as_json(status: Status) -> dict[str, Any]:
 
 def _cluster_as_json(cluster: Cluster, status: Status) -> dict[str, Any]:
     living = status.residents.get(cluster.name, Residents())
+    shards = status.shards.get(cluster.name)
     return {
         "name": cluster.name,
         "apps": list(living.apps),
         "models": list(living.models),
+        "shards": None if shards is None else shards.as_json(),
         "editions": [
             {
                 "role": edition.role,
@@ -160,6 +175,9 @@ def show(status: Status, console: Console) -> None:
     if status.topology.clusters:
         console.print(_residents(status))
         console.print()
+    if status.shards:
+        console.print(_buckets(status))
+        console.print()
     findings.show([findings.as_message(p) for p in status.problems], console)
 
 
@@ -181,9 +199,11 @@ def _servers(status: Status) -> Table:
     # Folded where a terminal is narrow: a name that is cut is of no use.
     columns = [Column(title, overflow="fold") for title in _COLUMNS]
     table = Table(*columns, box=None)
+    seen = set()
     for cluster, edition, alias in _rows(status.topology):
         row = _row(alias, edition, status)
-        table.add_row(cluster if alias == cluster else "", *row)
+        table.add_row("" if cluster in seen else cluster, *row)
+        seen.add(cluster)
     for alias in status.others:
         table.add_row("-", *_row(alias, None, status))
     return table
@@ -222,6 +242,9 @@ _STATES = {
     "shoal.E016": "too old",
     "shoal.E017": "not of its own",
     "shoal.E019": "not usable",
+    "shoal.E033": "another kind",
+    "shoal.E034": "lags behind",
+    "shoal.E035": "not as the others",
 }
 
 
@@ -267,4 +290,17 @@ def _residents(status: Status) -> Table:
         table.add_row(name, str(status.residents.get(name, "nothing")))
     if None in status.residents:
         table.add_row("no cluster", str(status.residents[None]))
+    return table
+
+
+def _buckets(status: Status) -> Table:
+    table = Table("Cluster", "Ids", "Map", "In", "Shard", "Buckets", box=None)
+    for name, shards in status.shards.items():
+        version = "none yet" if shards.map is None else f"version {shards.map.version}"
+        about: tuple[str, ...] = (name, shards.cluster.ids, version, shards.control)
+        for shard, count in shards.buckets.items():
+            home = " (home)" if shard == shards.cluster.home.name else ""
+            number = "-" if count is None else str(count)
+            table.add_row(*about, f"{shard}{home}", number)
+            about = ("",) * len(about)
     return table

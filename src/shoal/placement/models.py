@@ -15,6 +15,8 @@ from shoal.types import ClusterName
 ModelClass = type[Model]
 OWN_APP = "shoal"
 """The label of the app whose tables are in the control database."""
+MIGRATIONS = "django_migrations"
+"""The table in which each database, and each shard, records what was applied to it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +37,12 @@ class Placement:
         many-to-many field with the model that declares it. A claim on the model wins
         over one on its app; a child of a multi-table parent that nobody claims lives
         with its parent. Takes anything with a `_meta`: Django's database cache and
-        its migrations ask with stand-ins for a model.
+        its migrations ask with stand-ins for a model. The table of the latter lives
+        nowhere: each database has its own.
         """
         meta: Any = model._meta
+        if getattr(meta, "db_table", None) == MIGRATIONS:
+            return None
         if getattr(meta, "proxy", False) and meta.concrete_model is not None:
             return self.cluster_of(meta.concrete_model)
         claim = self.by_model.get(f"{meta.app_label}.{meta.model_name}")

@@ -113,6 +113,20 @@ class Topology:
         for cluster in self.clusters.values():
             yield from cluster.all_editions
 
+    def servers_behind(self, alias: Alias) -> tuple[Alias, ...]:
+        """Return the primaries that hold what `alias` does: its shards, or itself."""
+        cluster = self.clusters.get(alias)
+        if cluster is None or not cluster.is_sharded:
+            return (alias,)
+        return tuple(shard.primary for shard in cluster.shards)
+
+    def sharded_cluster_of(self, alias: Alias) -> Cluster | None:
+        """Return the cluster that `alias` is a shard of; not for its sharded alias."""
+        member = self.by_alias.get(alias)
+        if member is None or not member[0].is_sharded or alias == member[0].name:
+            return None
+        return member[0]
+
     def primary_of_replica(self, alias: Alias) -> Alias | None:
         """Return the primary that the replica `alias` follows, `None` for others."""
         if alias in self.by_alias:

@@ -51,6 +51,8 @@ class ShardedConnection(_Base):
     over: Any
     _prepare_cursor: Any
     is_sharded = True
+    changes_tables = False
+    """Whether a schema editor is open, whose tables nobody else can see."""
 
     def __init__(self, settings_dict: dict[str, Any], alias: Alias) -> None:
         self.cluster: Cluster = get_topology().clusters[alias]

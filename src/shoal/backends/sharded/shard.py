@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from django.db import ProgrammingError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from shoal.backends.sharded.relaxing import relaxing_over
+
 if TYPE_CHECKING:
     _Base = BaseDatabaseWrapper
 else:
@@ -28,6 +30,7 @@ def adopt(connection: Any, owner: Any) -> None:
         kinds: list[Any] = [type(connection), type(connection.creation)]
         connection.__class__ = class_over(kinds[0])
         connection.creation.__class__ = creation_over(kinds[1])
+        connection.SchemaEditorClass = relaxing_over(connection.SchemaEditorClass)
     connection.shoal_owner = weakref.ref(owner)
 
 

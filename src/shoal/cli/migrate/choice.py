@@ -20,10 +20,18 @@ class Choice:
 
 
 def candidates(configured: Sequence[Alias], topology: Topology) -> list[Alias]:
-    """Return every alias that may hold tables: primaries first, then the others."""
-    primaries = [edition.primary for edition in topology.editions()]
-    others = [alias for alias in configured if alias not in topology.by_alias]
-    return list(dict.fromkeys([*primaries, *others]))
+    """
+    Return every alias that may hold tables: primaries first, then the others.
+
+    A sharded alias stands for its shards. First of all comes the control database,
+    which the ids of sharded tables are from.
+    """
+    found: list[Alias] = []
+    for cluster in topology.clusters.values():
+        editions = (cluster,) if cluster.is_sharded else cluster.all_editions
+        found += [edition.primary for edition in editions]
+    found += [alias for alias in configured if alias not in topology.by_alias]
+    return sorted(dict.fromkeys(found), key=lambda alias: alias != topology.control)
 
 
 def replicas(topology: Topology) -> dict[Alias, str]:
@@ -45,6 +53,19 @@ def refuse_replicas(requested: Sequence[Alias], topology: Topology) -> None:
             )
 
 
+def refuse_shards(requested: Sequence[Alias], topology: Topology) -> None:
+    for alias in requested:
+        cluster = topology.sharded_cluster_of(alias)
+        if cluster is not None:
+            raise MigrateError(
+                f"{alias!r} is a shard of {cluster.name!r}: all of its shards are "
+                "migrated together.",
+                hint=f"Migrate the cluster: --database {cluster.name}. It also brings "
+                "a shard up to the others that lacks what they have. With --fake, one "
+                "shard alone may record what the others have.",
+            )
+
+
 def choose(
     wanted: Sequence[Alias],
     facts: Mapping[Alias, ServerFacts],
@@ -61,6 +82,11 @@ def choose(
     skipped = {}
     first: dict[str, Alias] = {}
     for alias in wanted:
+        servers = topology.servers_behind(alias)
+        if servers != (alias,):
+            _claim_shards(alias, servers, facts, first)
+            aliases.append(alias)
+            continue
         mine = facts[alias]
         if mine.is_replica and alias not in topology.by_alias:
             skipped[alias] = f"its server {mine.server!r} is a replica"
@@ -74,6 +100,26 @@ def choose(
             raise _would_be_missing(alias, other, sorted(missing), mine)
         skipped[alias] = f"the same database as {other!r}"
     return Choice(aliases=tuple(aliases), skipped=skipped)
+
+
+def _claim_shards(
+    alias: Alias,
+    servers: Sequence[Alias],
+    facts: Mapping[Alias, ServerFacts],
+    first: dict[str, Alias],
+) -> None:
+    """Note the databases of the shards; each has to be nobody else's."""
+    for shard in servers:
+        identity = facts[shard].identity or shard
+        if identity in first:
+            other = first[identity]
+            raise MigrateError(
+                f"The shard {shard!r} of {alias!r} is the same database as "
+                f"{f'another shard of {other!r}' if other == alias else repr(other)} "
+                f"({facts[shard].database!r} on {facts[shard].server!r}).",
+                hint="Give each shard a database of its own. Nothing was changed.",
+            )
+        first[identity] = alias
 
 
 def _would_be_missing(

@@ -17,6 +17,7 @@ from shoal.cli.migrate.choice import (
     choose,
     refuse_problems,
     refuse_replicas,
+    refuse_shards,
     replicas,
 )
 from shoal.cli.migrate.locks import locked
@@ -88,7 +89,8 @@ def run(options: Mapping[str, Any], screen: Screen) -> None:
     target = Target(app_label=options["app_label"], migration=options["migration_name"])
     target.check(disk)
     refuse_conflicts(disk)
-    facts, choice = _reachable(aliases(options["database"]), topology)
+    requested = aliases(options["database"])
+    facts, choice = _reachable(requested, topology, fake=options["fake"])
     if not options["skip_checks"]:
         refuse_check_errors(choice.aliases)
     request = Request(
@@ -109,7 +111,8 @@ def run(options: Mapping[str, Any], screen: Screen) -> None:
         session.show_plan()
         return
     say: Callable[[str], None] = screen.progress.print
-    with locked(choice.aliases, timeout=options["lock_timeout"], say=say):
+    servers = _servers(choice.aliases, topology)
+    with locked(servers, timeout=options["lock_timeout"], say=say):
         session.migrate()
 
 
@@ -124,16 +127,18 @@ def _read_disk() -> MigrationLoader:
 
 
 def _reachable(
-    requested: Sequence[Alias], topology: Topology
+    requested: Sequence[Alias], topology: Topology, *, fake: bool
 ) -> tuple[Mapping[Alias, ServerFacts], Choice]:
     """Connect to every database that is wanted, or raise with all that is wrong."""
     refuse_replicas(requested, topology)
+    if not fake:
+        refuse_shards(requested, topology)
     wanted = requested or candidates(configured(), topology)
     if not wanted:
         raise MigrateError(
             "DATABASES configures no database.", hint="Add at least one."
         )
-    facts = probe(wanted)
+    facts = probe(_servers(wanted, topology))
     refuse_problems(problems(facts, topology))
     refuse_transactions(wanted)
     chosen = choose(wanted, facts, topology, _tables_on)
@@ -142,6 +147,12 @@ def _reachable(
             aliases=chosen.aliases, skipped={**replicas(topology), **chosen.skipped}
         )
     return facts, chosen
+
+
+def _servers(aliases: Sequence[Alias], topology: Topology) -> list[Alias]:
+    """Return whom to connect to: not a sharded alias, but its shards."""
+    found = [server for a in aliases for server in topology.servers_behind(a)]
+    return list(dict.fromkeys(found))
 
 
 def refuse_transactions(aliases: Sequence[Alias]) -> None:

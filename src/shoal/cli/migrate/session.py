@@ -26,6 +26,7 @@ from shoal.cli.migrate.steps import Ranks, Step, ranks
 from shoal.cli.migrate.worker import Event, Request, Shared, Worker, scope
 from shoal.cli.screen import Screen
 from shoal.errors import MigrateError
+from shoal.evenness import applied, records
 from shoal.topology import Topology
 from shoal.topology.probe import ServerFacts
 from shoal.types import Alias
@@ -70,7 +71,7 @@ class Session:
         """Return all workers ready to go, or raise with nothing changed."""
         MigrationRecorder.Migration  # noqa: B018  Made once, not by several threads.
         events: SimpleQueue[Event] = SimpleQueue()
-        shared = shared_connections(self.choice.aliases)
+        shared = shared_connections(self.choice.aliases, self.topology)
         workers = [
             Worker(
                 alias=alias,
@@ -85,7 +86,28 @@ class Session:
         crew.prepare()
         if crew.errors:
             raise _unprepared(crew.errors)
+        try:
+            self._refuse_uneven(crew)
+        except BaseException:
+            crew.end()
+            raise
         return crew
+
+    def _refuse_uneven(self, crew: Coordination) -> None:
+        """On a shard alone, only record what another shard has done."""
+        for alias, worker in crew.workers.items():
+            cluster = self.topology.sharded_cluster_of(alias)
+            if cluster is None:
+                continue
+            known = applied(records(cluster))
+            for step in worker.steps:
+                if step.backwards or step.key not in known:
+                    raise MigrateError(
+                        f"{step} on {alias!r} alone would leave it different from the "
+                        f"other shards of {cluster.name!r}, which do not have it.",
+                        hint=f"Migrate the cluster: --database {cluster.name}. Nothing "
+                        "was changed anywhere.",
+                    )
 
     def _order(self) -> Ranks:
         disk, target = self.request.disk, self.request.target
@@ -99,6 +121,9 @@ class Session:
 
     def _signal(self, send: Any, crew: Coordination) -> None:
         for alias, worker in crew.workers.items():
+            if self.topology.sharded_cluster_of(alias) is not None:
+                # Whose rows are handlers of the sharded alias' business.
+                continue
             try:
                 with scope(alias, self.topology):
                     send(
@@ -122,13 +147,19 @@ class Session:
         worker, mine = crew.workers[alias], crew.progress[alias]
         return DatabaseReport(
             alias=alias,
-            server=self.facts[alias].server,
+            server=self._server(alias),
             done=tuple(mine.done),
             remaining=tuple(step for step in worker.steps if step not in mine.done),
             failed=mine.failed,
             error=mine.error or self.signalled.get(alias),
             rolls_back=_rolls_back(worker, mine.failed),
         )
+
+    def _server(self, alias: Alias) -> str:
+        servers = self.topology.servers_behind(alias)
+        if servers == (alias,):
+            return self.facts[alias].server
+        return f"{len(servers)} shards"
 
     def _finish(self, report: MigrateReport) -> None:
         if self.screen.verbosity or not report.ok:
@@ -139,10 +170,11 @@ class Session:
             raise error
 
 
-def shared_connections(aliases: Sequence[Alias]) -> Shared:
+def shared_connections(aliases: Sequence[Alias], topology: Topology) -> Shared:
     """Let threads use the connections of this one that no other can stand for."""
     found = {}
-    for alias in aliases:
+    servers = (server for a in aliases for server in topology.servers_behind(a))
+    for alias in dict.fromkeys([*aliases, *servers]):
         connection: Any = connections[alias]
         if connection.vendor == "sqlite" and connection.is_in_memory_db():
             connection.inc_thread_sharing()

@@ -9,7 +9,7 @@ whichever cluster they live.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from shoal.cli.history import Key
+from shoal.evenness import Key
 from shoal.types import Alias
 
 

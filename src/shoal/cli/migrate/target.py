@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from django.apps import apps
 from django.db.migrations.loader import AmbiguityError, MigrationLoader
 
-from shoal.cli.history import Key
 from shoal.errors import MigrateError, did_you_mean
+from shoal.evenness import Key
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -94,7 +94,7 @@ def table(seen: Seen) -> Table:
     columns = [Column(title, overflow="fold") for title in _COLUMNS]
     found = Table(*columns, box=None, caption=_caption(seen), caption_justify="left")
     for cluster, edition, alias in _members(seen.topology):
-        first = alias == cluster.primary
+        first = alias == cluster.all_editions[0].primary
         found.add_row(cluster.name if first else "", *_row(alias, edition, seen))
     return found
 

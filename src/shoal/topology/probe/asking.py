@@ -22,6 +22,7 @@ from django.db import (
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import load_backend
 
+from shoal.conf import SHARDED_ENGINE
 from shoal.topology.probe import mysql, postgresql
 from shoal.topology.probe.facts import ServerFacts, Trouble
 from shoal.types import Alias
@@ -35,8 +36,12 @@ ANSWER_WITHIN = 10.0
 def probe(
     aliases: Iterable[Alias], *, deadline: float = ANSWER_WITHIN
 ) -> dict[Alias, ServerFacts]:
-    """Ask the servers of these aliases side by side; never raises for one of them."""
-    wanted = list(dict.fromkeys(aliases))
+    """
+    Ask the servers of these aliases side by side; never raises for one of them.
+
+    A sharded alias has no server and is left out.
+    """
+    wanted = [a for a in dict.fromkeys(aliases) if not _is_sharded(a)]
     answers: SimpleQueue[ServerFacts] = SimpleQueue()
     for alias in wanted:
         # Daemons: a server that never answers must not keep the process from ending.
@@ -47,6 +52,10 @@ def probe(
         ).start()
     found = _collect(answers, len(wanted), time.monotonic() + deadline)
     return {alias: found.get(alias) or _silent(alias, deadline) for alias in wanted}
+
+
+def _is_sharded(alias: Alias) -> bool:
+    return bool(connections.settings[alias]["ENGINE"] == SHARDED_ENGINE)
 
 
 def _collect(
@@ -158,6 +167,8 @@ def _of_sqlite(connection: Any) -> dict[str, Any]:
 
 def is_missing_file(connection: Any) -> bool:
     """Say whether this is SQLite without its file, which connecting would create."""
+    if hasattr(connection, "shard_connections"):
+        return all(map(is_missing_file, connection.shard_connections()))
     if connection.vendor != "sqlite" or connection.is_in_memory_db():
         return False
     name = str(connection.settings_dict["NAME"])
