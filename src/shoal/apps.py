@@ -11,6 +11,7 @@ from django.db.models.signals import pre_migrate
 from shoal.conf import is_configured, read_settings
 from shoal.placement.schemes import register
 from shoal.topology import get_topology
+from shoal.topology.probe.asking import is_apart
 
 
 class ShoalConfig(AppConfig):
@@ -25,6 +26,7 @@ class ShoalConfig(AppConfig):
 
         connection_created.connect(watch, dispatch_uid="shoal.guard")
         connection_created.connect(add_functions, dispatch_uid="shoal.functions")
+        connection_created.connect(introduce, dispatch_uid="shoal.introduce")
         pre_migrate.connect(place_renames, dispatch_uid="shoal.content_types")
         pre_migrate.connect(get_shards_ready, dispatch_uid="shoal.bucket_map")
         prepare_test_databases()
@@ -33,6 +35,16 @@ class ShoalConfig(AppConfig):
 def add_functions(connection: BaseDatabaseWrapper, **kwargs: object) -> None:
     """Let SQLite compute buckets."""
     register(connection)
+
+
+def introduce(connection: BaseDatabaseWrapper, **kwargs: object) -> None:
+    """Let a shard know its sharded alias, whichever of them is used first."""
+    if is_apart(connection) or read_settings()[1]:
+        return
+    member = get_topology().by_alias.get(connection.alias)
+    if member is not None and member[0].is_sharded:
+        # Its connection object adopts those of the shards.
+        connections[member[0].name]
 
 
 def get_shards_ready(using: str, **kwargs: Any) -> None:

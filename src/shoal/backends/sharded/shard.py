@@ -14,6 +14,7 @@ from django.db import ProgrammingError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from shoal.backends.sharded.relaxing import relaxing_over
+from shoal.backends.sharded.strays import operations_over
 
 if TYPE_CHECKING:
     _Base = BaseDatabaseWrapper
@@ -28,9 +29,11 @@ def adopt(connection: Any, owner: Any) -> None:
     """Let the connection belong to `owner`, the connection of the sharded alias."""
     if not isinstance(connection, ShardConnection):
         kinds: list[Any] = [type(connection), type(connection.creation)]
+        kinds.append(type(connection.ops))
         connection.__class__ = class_over(kinds[0])
         connection.creation.__class__ = creation_over(kinds[1])
         connection.SchemaEditorClass = relaxing_over(connection.SchemaEditorClass)
+        connection.ops.__class__ = operations_over(kinds[2])
     connection.shoal_owner = weakref.ref(owner)
 
 
@@ -45,6 +48,27 @@ class ShardConnection(_Base):
         if owner is not None:
             owner.transaction.join(self)
         return super()._cursor(*([] if name is None else [name]))  # type: ignore[misc]
+
+    def get_autocommit(self) -> bool:
+        """
+        Join before a block of the shard's own begins, which is a part of it then.
+
+        `atomic()` asks this first. It was in autocommit until now, so that is the
+        answer; then `atomic()` looks whether a block is open, and there is.
+        """
+        owner = self.shoal_owner()
+        begins = owner is not None and owner.in_transaction and not self.in_atomic_block
+        if begins and not owner.transaction.has_joined(self.alias):
+            owner.transaction.join(self)
+            return True
+        return super().get_autocommit()
+
+    def temporary_connection(self) -> Any:
+        owner = self.shoal_owner()
+        if owner is not None and owner.in_transaction:
+            # Or it would be closed afterwards, and the transaction with it.
+            self.ensure_connection()
+        return super().temporary_connection()
 
     def ensure_connection(self) -> None:
         owner = self.shoal_owner()
@@ -108,13 +132,10 @@ def _is_forbidden(put: Any, instance: Any, name: str) -> bool:
 @functools.cache
 def class_over(vendor: type) -> type:
     """Return the class of shards over a vendor's."""
-    called = {name: Called(name, getattr(vendor, name)) for name in CALLED_BY_TESTS}
-    called = {k: v for k, v in called.items() if callable(getattr(vendor, k))}
-    return type(
-        vendor.__name__,
-        (ShardConnection, vendor),
-        {"__module__": vendor.__module__, **called},
-    )
+    module = {"__module__": vendor.__module__}
+    over = type(vendor.__name__, (ShardConnection, vendor), module)
+    called = {name: Called(name, getattr(over, name)) for name in CALLED_BY_TESTS}
+    return type(vendor.__name__, (over,), {**module, **called})
 
 
 class ShardCreation:

@@ -2,10 +2,11 @@
 One transaction over shards, each of which joins it when it is first touched.
 
 What is asked for on the sharded alias is done on each shard that has joined: savepoints
-bear the same names there. A shard that joins late gets those that are open by then.
+are made there, too. A shard that joins late gets those that are open by then.
 """
 
 import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from django.db import Error, OperationalError, transaction
@@ -19,6 +20,8 @@ class ShardedTransaction:
         self._owner = owner
         self._blocks: dict[Alias, transaction.Atomic] = {}
         """An `atomic()` of each shard that has joined, in the order of joining."""
+        self._is_ending = False
+        """While blocks are left, no shard joins again."""
         self._savepoints: list[str] = []
         self._hooks: dict[tuple[Alias, str], list[Any]] = {}
         """What was to be run after the commit of a shard when a savepoint was made."""
@@ -27,7 +30,7 @@ class ShardedTransaction:
         """Let a shard take part, if a transaction is open on the sharded alias."""
         alias = connection.alias
         _keep_time_zone(connection)
-        if alias in self._blocks or not self._owner.in_transaction:
+        if self.has_joined(alias) or not self._owner.in_transaction:
             return
         block = transaction.Atomic(using=alias, savepoint=True, durable=False)
         block._from_testcase = self._is_of_test()  # type: ignore[attr-defined]
@@ -41,6 +44,9 @@ class ShardedTransaction:
             del self._blocks[alias]
             raise
 
+    def has_joined(self, alias: Alias) -> bool:
+        return alias in self._blocks or self._is_ending
+
     def _is_of_test(self) -> bool:
         blocks = self._owner.atomic_blocks
         return bool(blocks) and bool(getattr(blocks[0], "_from_testcase", False))
@@ -51,14 +57,14 @@ class ShardedTransaction:
             self._save(connection, sid)
 
     def _save(self, connection: Any, sid: str) -> None:
-        connection._savepoint(sid)
+        connection._savepoint(_on_shards(sid))
         self._hooks[connection.alias, sid] = list(connection.run_on_commit)
 
     def savepoint_rollback(self, sid: str) -> None:
         del self._savepoints[self._index(sid) + 1 :]
         for connection in self._joined():
             connection.needs_rollback = False
-            connection._savepoint_rollback(sid)
+            connection._savepoint_rollback(_on_shards(sid))
             # What was registered there by on_commit() since then goes as well.
             before = self._hooks.get((connection.alias, sid), [])
             known = {id(hook) for hook in before}
@@ -68,7 +74,7 @@ class ShardedTransaction:
     def savepoint_commit(self, sid: str) -> None:
         index = self._index(sid)
         for connection in self._joined():
-            connection._savepoint_commit(sid)
+            connection._savepoint_commit(_on_shards(sid))
         del self._savepoints[index:]
 
     def _index(self, sid: str) -> int:
@@ -90,22 +96,26 @@ class ShardedTransaction:
         except BaseException:
             self.rollback()
             raise
+        self._keep_hooks()
+        with self._ending() as blocks:
+            _commit_each(blocks)
+
+    def _keep_hooks(self) -> None:
+        """Let what is to be run after a shard's commit be run after all of them."""
+        for connection in self._joined():
+            if len(connection.atomic_blocks) == 1:
+                self._owner.run_on_commit += connection.run_on_commit
+                connection.run_on_commit = []
+
+    @contextlib.contextmanager
+    def _ending(self) -> Iterator[dict[Alias, transaction.Atomic]]:
+        """Yield the blocks, which are about to be left."""
         blocks = self._taken()
-        done: list[Alias] = []
-        for alias, block in blocks.items():
-            try:
-                block.__exit__(None, None, None)
-            except Error as error:
-                rest = [b for a, b in blocks.items() if a not in (*done, alias)]
-                _roll_back(rest, error)
-                if not done:
-                    raise
-                raise PartialCommit(
-                    f"The shards {', '.join(map(repr, done))} have committed, but "
-                    f"{alias!r} has not: {error}",
-                    hint="Compare the rows of this unit of work on these shards.",
-                ) from error
-            done.append(alias)
+        self._is_ending = True
+        try:
+            yield blocks
+        finally:
+            self._is_ending = False
 
     def _require_sound(self) -> None:
         connections = self._joined()
@@ -119,8 +129,8 @@ class ShardedTransaction:
                     connection.check_constraints()
 
     def rollback(self) -> None:
-        blocks = self._taken()
-        _roll_back(list(blocks.values()), RollBack())
+        with self._ending() as blocks:
+            _roll_back(list(blocks.values()), RollBack())
 
     def end(self) -> None:
         """Forget what a commit or rollback has not ended: there should be nothing."""
@@ -141,6 +151,11 @@ class ShardedTransaction:
         return [transaction.get_connection(alias) for alias in self._blocks]
 
 
+def _on_shards(sid: str) -> str:
+    """Return a name that is none of the shards' own, which they count as we do."""
+    return f"shoal_{sid}"
+
+
 def _keep_time_zone(connection: Any) -> None:
     """
     Set the time zone where a test has changed it in a transaction that took it back.
@@ -153,6 +168,24 @@ def _keep_time_zone(connection: Any) -> None:
 
 class RollBack(Exception):
     """What an `atomic()` of a shard is left with, so that it rolls back."""
+
+
+def _commit_each(blocks: dict[Alias, transaction.Atomic]) -> None:
+    done: list[Alias] = []
+    for alias, block in blocks.items():
+        try:
+            block.__exit__(None, None, None)
+        except Error as error:
+            rest = [b for a, b in blocks.items() if a not in (*done, alias)]
+            _roll_back(rest, error)
+            if not done:
+                raise
+            raise PartialCommit(
+                f"The shards {', '.join(map(repr, done))} have committed, but "
+                f"{alias!r} has not: {error}",
+                hint="Compare the rows of this unit of work on these shards.",
+            ) from error
+        done.append(alias)
 
 
 def _roll_back(blocks: list[transaction.Atomic], error: BaseException) -> None:
