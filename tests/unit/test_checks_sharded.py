@@ -98,11 +98,11 @@ def test_a_deletion_that_no_shard_can_do() -> None:
     product, field = made("Product"), cascade("feedback.Product")
     review = made("Review", product=field)
     (message,) = problems_of([review], BUCKETED)
-    assert (message.id, message.obj) == ("shoal.E031", field)
+    assert (message.id, message.obj) == ("shoal.W014", field)
     assert message.msg == (
-        "feedback.Review.product has on_delete=DB_CASCADE, which leaves deletions to "
-        "the database, but rows of feedback.Product may be on another shard than the "
-        "rows that point to them, where no database follows."
+        "feedback.Review.product has on_delete=DB_CASCADE, but rows of "
+        "feedback.Product may be on another shard than the rows that point to them, "
+        "so only deletions through the sharded alias are followed."
     )
     beside = made("Beside", product=cascade(product))
     everywhere = made("About", product=cascade(reference(made("Everywhere"))))

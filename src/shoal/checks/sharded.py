@@ -1,4 +1,4 @@
-"""Takes the models of sharded clusters, gives what their shards cannot hold or check."""
+"""Takes the models of sharded clusters, gives what their shards cannot do."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -29,10 +29,10 @@ IDS: Mapping[str, tuple[int, str]] = {
     "inexact_key": (ERROR, "shoal.E028"),
     "multi_table": (ERROR, "shoal.E029"),
     "narrow_id": (ERROR, "shoal.E030"),
-    "database_delete": (ERROR, "shoal.E031"),
     "unique": (WARNING, "shoal.W011"),
     "foreign_key": (WARNING, "shoal.W012"),
     "home": (WARNING, "shoal.W013"),
+    "database_delete": (WARNING, "shoal.W014"),
 }
 """The level and the id of each kind of problem that placement knows."""
 
@@ -41,7 +41,7 @@ IDS: Mapping[str, tuple[int, str]] = {
 def check_sharded_models(
     app_configs: Sequence[AppConfig] | None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """E023 to E031, W011 to W013: keys, ids and constraints on sharded clusters."""
+    """E023 to E030, W011 to W014: keys, ids and constraints on sharded clusters."""
     if read_settings()[1]:
         return []
     found: list[CheckMessage] = []

@@ -270,9 +270,9 @@ def _database_delete(field: Any, layout: Layout, end: Layout) -> Problem:
     name = f"{layout.model}.{field.name}"
     return Problem(
         kind="database_delete",
-        message=f"{name} has on_delete={field.remote_field.on_delete}, which leaves "
-        f"deletions to the database, but rows of {end.model} may be on another shard "
-        "than the rows that point to them, where no database follows.",
+        message=f"{name} has on_delete={field.remote_field.on_delete}, but rows of "
+        f"{end.model} may be on another shard than the rows that point to them, so "
+        "only deletions through the sharded alias are followed.",
         hint="Use models.CASCADE, models.SET_NULL or models.SET_DEFAULT, declare "
         f"{end.model} @reference, or let both lie by the same key.",
         model=field.model,

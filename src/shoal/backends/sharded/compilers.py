@@ -78,7 +78,14 @@ class Insert(_Compiling):
 
 class Update(_Compiling):
     def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
-        return Updating(self, super().execute_sql).run(*args, **kwargs)  # type: ignore[misc]
+        return Updating(self, self.count_rows).run(*args, **kwargs)
+
+    def count_rows(self, *args: Any, **kwargs: Any) -> Any:
+        return super().execute_sql(*args, **kwargs)  # type: ignore[misc]
+
+    def execute_returning_sql(self, returning_fields: Any) -> Any:
+        execute = super().execute_returning_sql  # type: ignore[misc]
+        return Updating(self, execute).run_returning(returning_fields)
 
 
 class Delete(_Compiling):

@@ -11,11 +11,20 @@ from django.db.models.sql.constants import MULTI
 from django.db.models.sql.subqueries import DeleteQuery
 
 from shoal.sharding.counting import as_one_query
+from shoal.sharding.writing.cascading import beyond_a_shard, follow
 from shoal.sharding.writing.statement import Entangled, Writing
 
 
 class Deleting(Writing):
     def run(self, *args: Any, **kwargs: Any) -> Any:
+        fields = beyond_a_shard(self.query.get_meta(), self.cluster)
+        if not fields:
+            return self._run(*args, **kwargs)
+        with transaction.atomic(self.connection.alias, savepoint=False):
+            follow(self, fields)
+            return self._run(*args, **kwargs)
+
+    def _run(self, *args: Any, **kwargs: Any) -> Any:
         with as_one_query(self.connection):
             try:
                 return self.execute(*args, **kwargs)

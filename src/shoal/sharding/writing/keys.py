@@ -27,6 +27,9 @@ class MustMove(Exception):
 
 
 class KeyChange:
+    keys: Sequence[Any] = ()
+    """The primary keys that the rows have after they were moved."""
+
     def __init__(self, update: Any) -> None:
         self._update = update
         self._connection = update.connection
@@ -54,6 +57,8 @@ class KeyChange:
         to = bucket_map(self._update.cluster).shard_of(new)
         with transaction.atomic(using=self._connection.alias, savepoint=False):
             rows = self._rows()
+            key = self._changed[0]
+            self.keys = [key[2]] if key[0].primary_key else [pk for pk, _ in rows]
             places = self._places([key for key, _ in rows])
             for alias, keys in places.items():
                 self._write(alias, keys)

@@ -6,6 +6,7 @@ changes and to what.
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import transaction
@@ -20,6 +21,24 @@ from shoal.sharding.writing.statement import AT_ONCE, Entangled, Writing
 
 
 class Updating(Writing):
+    keys: Sequence[Any] = ()
+    """The primary keys of the rows, where they had to be found first."""
+
+    def run_returning(self, fields: Any) -> list[Any]:
+        """Return what Django asks of the rows that were written: since 6.0."""
+        if not fields:
+            return [()] * int(self.run(ROW_COUNT) or 0)
+        try:
+            rows: list[Any] = self.execute(fields)
+        except (Entangled, MustMove):
+            self._execute = self.compiler.count_rows
+            self.run(ROW_COUNT)
+            model = self.query.get_meta().model
+            found = model._base_manager.using(self.connection.alias)
+            names = [field.attname for field in fields]
+            rows = list(found.filter(pk__in=self.keys).values_list(*names))
+        return rows
+
     def run(self, result_type: Any = ROW_COUNT, *args: Any) -> Any:
         with as_one_query(self.connection):
             try:
@@ -28,7 +47,10 @@ class Updating(Writing):
                 with transaction.atomic(self.connection.alias, savepoint=False):
                     return self._with_values_found()
             except MustMove:
-                return KeyChange(self).move()
+                change = KeyChange(self)
+                count = change.move()
+                self.keys = change.keys
+                return count
 
     def before(self) -> None:
         if self.layout.kind == "reference" and any(
@@ -57,6 +79,7 @@ class Updating(Writing):
         for row in compiler.results_iter(compiler.execute_sql(MULTI)):
             key = row[0] if width == 1 else tuple(row[:width])
             groups[_hashable(row[width:])].append((key, row[width:]))
+        self.keys = [key for rows in groups.values() for key, _ in rows]
         count = 0
         for rows in groups.values():
             values = dict(zip(map(id, found), rows[0][1], strict=True))
