@@ -60,4 +60,3 @@ def operations_over(vendor: type) -> type:
 @functools.cache
 def compiler_over(vendor: Any) -> type:
     return type(vendor.__name__, (Insert, vendor), {"__module__": vendor.__module__})
-
