@@ -22,7 +22,12 @@ def labs() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(
-    "page", ["tutorial/from-one-database-to-three", "how-to/use-the-lab"]
+    "page",
+    [
+        "tutorial/from-one-database-to-three",
+        "tutorial/from-one-database-to-four-shards",
+        "how-to/use-the-lab",
+    ],
 )
 def test_page(page: str, labs: Path, tmp_path: Path) -> None:
     reader = Walk(DOCS / f"{page}.md", tmp_path, {"TMPDIR": str(labs)})
