@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from shoal.errors import QueryRefused
+
 _AT_ONCE = 1000
 """Rows that are read and written at once."""
 
@@ -25,7 +27,18 @@ class Source:
 
 
 def carry(target: Any, table: str, columns: Sequence[str], source: Source) -> int:
-    """Insert the rows into a table of the connection `target`; return how many."""
+    """
+    Insert the rows into a table of the connection `target`; return how many.
+
+    Raises `QueryRefused` for rows of another vendor's server.
+    """
+    if source.connection.vendor != target.vendor:
+        raise QueryRefused(
+            f"The rows of {table!r} are on {source.connection.alias!r}, which is "
+            f"{source.connection.vendor}, and cannot be gathered on {target.vendor}.",
+            hint="Ask for them apart: prefetch_related(), or a filter by keys that "
+            "were fetched first.",
+        )
     ways: Mapping[str, Callable[..., int]] = {
         "postgresql": _by_copy,
         "mysql": _by_inserts,
@@ -47,14 +60,15 @@ def _by_copy(target: Any, table: str, columns: Sequence[str], source: Source) ->
     listed = ", ".join(map(quote, columns))
     out = f"COPY ({_merged(source)}) TO STDOUT (FORMAT BINARY)"
     into = f"COPY {quote(table)} ({listed}) FROM STDIN (FORMAT BINARY)"
-    with (
-        target.wrap_database_errors,
-        target.connection.cursor() as cursor,
-        cursor.copy(into) as sink,
-    ):
-        for block in _blocks(source.connection, out):
-            sink.write(block)
-    return int(cursor.rowcount)
+    with target.wrap_database_errors, target.connection.cursor() as cursor:
+        with cursor.copy(into) as sink:
+            for block in _blocks(source.connection, out):
+                sink.write(block)
+        # Known when the copy is at its end, and not any more when the cursor is.
+        count = int(cursor.rowcount)
+    if count < 0:
+        raise AssertionError("PostgreSQL has not said how many rows it copied.")
+    return count
 
 
 def _merged(source: Source) -> str:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet, FullResultSet
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, ProgrammingError
 from django.db.models import Model
 from django.db.models.sql.where import AND, OR, WhereNode
 
-from shoal.errors import GatherTooLarge, QueryRefused
+from shoal.errors import GatherTooLarge, QueryRefused, ShoalError
 from shoal.placement.layout import Layout
 from shoal.sharding.carrying import Source, carry, read_columns
 from shoal.sharding.locking import Locking
@@ -138,8 +138,8 @@ class Gathering:
             f"LIMIT {left + 1}{lock}"
         )
         source = Source(connection=connection, sql=sql, params=params)
-        connection.ensure_connection()
         with naming(connection.alias):
+            connection.ensure_connection()
             target = self._place.connection
             table.rows += carry(target, table.name, columns, source)
         if sum(one.rows for one in self._tables) > self._limit:
@@ -250,6 +250,10 @@ class _Among:
         return f"{name} IN ({marks})", list(self.values)
 
 
+NAMED = (OperationalError, InterfaceError, ProgrammingError)
+"""What tells of a server, or of its tables, and not of a value."""
+
+
 class naming:
     """Let errors of a server say which shard it is."""
 
@@ -260,9 +264,8 @@ class naming:
         pass
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if isinstance(error, OperationalError | InterfaceError) and not getattr(
-            error, "shoal_named", False
-        ):
+        is_named = getattr(error, "shoal_named", False) or isinstance(error, ShoalError)
+        if isinstance(error, NAMED) and not is_named:
             named: Any = type(error)(f"On the shard {self._alias!r}: {error}")
             named.shoal_named = True
             raise named from error

@@ -11,7 +11,10 @@ from typing import Any
 from django.db.models import Q
 from django.db.models.sql.constants import MULTI
 
+from shoal.placement.buckets import bucket_map
+from shoal.placement.layout import layout_of
 from shoal.sharding.occurrences import Occurrence
+from shoal.types import Alias
 
 ATTEMPTS = 20
 """How often rows are looked for that nobody else has locked."""
@@ -75,7 +78,7 @@ class Locking:
         query = self._query
         if not query.select_for_update_skip_locked or query.high_mark is None:
             return False
-        return bool(count < query.high_mark - query.low_mark)
+        return bool(count < query.high_mark)
 
     def _candidates(self, tried: list[Any], *, taken: int) -> list[Any]:
         query = self._query.clone()
@@ -84,26 +87,40 @@ class Locking:
         query.clear_select_clause()
         pk = query.get_meta().pk
         query.select = (pk.get_col(query.get_initial_alias()),)
+        # What OFFSET skips is locked, too, as PostgreSQL does it; the answer is cut
+        # out of what was locked.
+        high = query.high_mark
+        query.clear_limits()
         if tried:
-            marks = query.low_mark, query.high_mark
-            query.clear_limits()
             query.add_q(~Q(pk__in=tried))
-            query.set_limits(marks[0], marks[1] - taken)
+        if high is not None:
+            query.set_limits(0, high - taken)
         rows = query.get_compiler(self._connection.alias).execute_sql(MULTI)
         return list(dict.fromkeys(row[0] for chunk in rows for row in chunk))
 
     def _locked(self, keys: Iterable[Any]) -> list[Any]:
-        keys = list(keys)
-        if not keys:
-            return []
         quote = self._connection.ops.quote_name
         meta = self._query.get_meta()
         column, table = quote(meta.pk.column), quote(meta.db_table)
-        marks = ", ".join(["%s"] * len(keys))
-        sql = f"SELECT {column} FROM {table} WHERE {column} IN ({marks}){self.clause()}"
         found = []
-        for shard in self._connection.cluster.shards:
-            with self._connection.shard(shard.name).cursor() as cursor:
-                cursor.execute(sql, keys)
+        for alias, own in self._by_shard(list(keys)).items():
+            marks = ", ".join(["%s"] * len(own))
+            among = f"WHERE {column} IN ({marks}){self.clause()}"
+            with self._connection.shard(alias).cursor() as cursor:
+                cursor.execute(f"SELECT {column} FROM {table} {among}", own)
                 found += [row[0] for row in cursor.fetchall()]
+        return found
+
+    def _by_shard(self, keys: list[Any]) -> dict[Alias, list[Any]]:
+        """Return the primary keys by the shard that may have them."""
+        cluster = self._connection.cluster
+        meta = self._query.get_meta()
+        layout = layout_of(meta.model, cluster)
+        if not layout.prunes(meta.pk.column, self._connection.vendor):
+            return {shard.name: keys for shard in cluster.shards} if keys else {}
+        shards = bucket_map(cluster)
+        found: dict[Alias, list[Any]] = {}
+        for key in keys:
+            bucket = layout.locators[meta.pk.column].bucket(key)
+            found.setdefault(shards.shard_of(bucket), []).append(key)
         return found

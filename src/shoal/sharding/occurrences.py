@@ -6,7 +6,7 @@ is joined twice, or stands on two levels, occurs twice.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,8 @@ from django.db.models.sql.subqueries import DeleteQuery, UpdateQuery
 from shoal.placement import models_of_table
 from shoal.placement.models import bare_table_name
 
-_NAME = re.compile(r"\w+")
+_NAME = re.compile(r"\b\w+\b(?![\"`]?\s*\.)")
+"""What may be a table, and is not there to say whose column is meant."""
 
 
 @dataclass(eq=False, slots=True)
@@ -34,6 +35,8 @@ class Levels:
 
     def __init__(self) -> None:
         self.all: list[Level] = []
+        self.by_hand: list[str] = []
+        """SQL that the project has written, as it stands in the statement."""
         self._open: list[Level] = []
 
     def enter(self, query: Any) -> None:
@@ -66,10 +69,12 @@ class Occurrence:
     join: Any = None
 
 
-def occurrences(levels: Sequence[Level], sql: str) -> list[Occurrence]:
+def occurrences(levels: Levels, sql: str) -> list[Occurrence]:
     """Return every place where a statement names a table."""
-    found = [one for level in levels for one in _of_level(level)]
-    return [*found, *_of_text(sql, {bare_table_name(one.table) for one in found})]
+    found = [one for level in levels.all for one in _of_level(level)]
+    seen = {bare_table_name(one.table) for one in found}
+    by_hand = _of_text(" ".join(levels.by_hand), set())
+    return [*found, *by_hand, *_of_text(sql, seen)]
 
 
 def _of_level(level: Level) -> Iterator[Occurrence]:
@@ -109,7 +114,7 @@ def _concrete(model: Any) -> Any:
 
 
 def _of_text(sql: str, seen: set[str]) -> Iterator[Occurrence]:
-    """Find tables of known models in what was written by hand: `RawSQL`, `extra()`."""
+    """Find tables of known models in a text."""
     known = models_of_table()
     for name in dict.fromkeys(_NAME.findall(sql)):
         if name in known and name not in seen:

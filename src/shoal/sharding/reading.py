@@ -37,7 +37,7 @@ class Reading:
         target = current_target(self._cluster.name)
         if target is not None and len(target) == 1:
             return self._run(target[0], sql, params, is_chunked=is_chunked)
-        where = Where(self._connection, occurrences(self.levels.all, sql))
+        where = Where(self._connection, occurrences(self.levels, sql))
         shard = where.only_shard()
         if shard is not None:
             return self._run(shard, sql, params, is_chunked=is_chunked)

@@ -12,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.db.utils import load_backend
 
+from shoal.backends.sharded.client import ShardedClient
 from shoal.backends.sharded.connection import ShardedConnection
 from shoal.backends.sharded.creation import ShardedCreation
 from shoal.backends.sharded.features import ShardedFeatures
@@ -50,6 +51,7 @@ def class_over(engine: str) -> Any:
     """Return the class of sharded connections over shards of this engine."""
     vendor: Any = load_backend(engine).DatabaseWrapper
     parts = {
+        "client_class": (ShardedClient, vendor.client_class),
         "creation_class": (ShardedCreation, vendor.creation_class),
         "features_class": (ShardedFeatures, vendor.features_class),
         "introspection_class": (ShardedIntrospection, vendor.introspection_class),

@@ -7,7 +7,9 @@ The SQL is compiled by the vendor's own compiler. What is Shoal's is who execute
 import functools
 from typing import Any
 
+from django.db.models.expressions import RawSQL
 from django.db.models.sql import compiler as django
+from django.db.models.sql.where import ExtraWhere
 
 from shoal.sharding.occurrences import Levels
 from shoal.sharding.reading import Reading
@@ -31,6 +33,13 @@ class _Compiling:
             return super().as_sql(*args, **kwargs)  # type: ignore[misc]
         finally:
             levels.leave()
+
+    def compile(self, node: Any) -> Any:
+        if isinstance(node, RawSQL | ExtraWhere):
+            levels = _levels(self.connection)
+            if levels is not None:
+                levels.by_hand += [node.sql] if isinstance(node, RawSQL) else node.sqls
+        return super().compile(node)  # type: ignore[misc]
 
     def get_from_clause(self) -> Any:
         found = super().get_from_clause()  # type: ignore[misc]

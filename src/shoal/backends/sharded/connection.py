@@ -55,7 +55,6 @@ class ShardedConnection(_Base):
     """Whether a schema editor is open, whose tables nobody else can see."""
 
     def __init__(self, settings_dict: dict[str, Any], alias: Alias) -> None:
-        self.cluster: Cluster = get_topology().clusters[alias]
         self._is_open = False
         self.statements: list[Any] = []
         """What answers the statements of the compilers at work, innermost last."""
@@ -73,6 +72,11 @@ class ShardedConnection(_Base):
     @connection.setter
     def connection(self, value: Any) -> None:
         self._is_open = value is not None
+
+    @property
+    def cluster(self) -> Cluster:
+        """What the setting says now."""
+        return get_topology().clusters[self.alias]
 
     @property
     def home(self) -> Any:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import DatabaseError
 from django.db.backends.base.operations import BaseDatabaseOperations
 from django.db.models import Model
+from django.utils.encoding import force_str
 
 from shoal.backends.sharded.compilers import compiler_over
 from shoal.placement import sequences
@@ -32,6 +33,10 @@ class ShardedOperations(_Base):
 
     def last_executed_query(self, cursor: Any, sql: Any, params: Any) -> Any:
         """Return the statement as it would be on any of the shards."""
+        if self.connection.vendor == "mysql":
+            # The driver's cursor knows what it has sent; rows that were gathered don't.
+            executed = getattr(cursor, "_executed", None)
+            return sql if executed is None else force_str(executed, errors="replace")
         if not hasattr(self, "compose_sql"):
             return super().last_executed_query(cursor, sql, params)
         try:

@@ -8,6 +8,7 @@ from django.db import connections
 from shoal.placement import sequences
 from shoal.placement.buckets import BUCKETS
 from shoal.placement.layout import Layout
+from shoal.sharding.gather import naming
 from shoal.types import Alias
 
 BEYOND = 2**62
@@ -54,6 +55,6 @@ class Ids:
         connection = connections[alias]
         quote = connection.ops.quote_name
         column, table = quote(self._meta.pk.column), quote(self._meta.db_table)
-        with connection.cursor() as cursor:
+        with naming(alias), connection.cursor() as cursor:
             cursor.execute(f"SELECT MAX({column}) FROM {table}")
             return int(cursor.fetchone()[0] or 0)

@@ -130,9 +130,18 @@ class Inserting:
         if layout.ids != "bucketed":
             return number
         if layout.key == layout.primary_key:
-            return number * BUCKETS + _spread(number)
+            return number * BUCKETS + self._free_bucket(number)
         values = self._values(obj, layout.key)
         return number * BUCKETS + bucket_of(layout, values)
+
+    def _free_bucket(self, number: int) -> int:
+        """Return a bucket for a row that may be anywhere, or on one shard."""
+        target = current_target(self._cluster.name)
+        if target is None:
+            return _spread(number)
+        shards = bucket_map(self._cluster)
+        buckets = sorted(b for alias in target for b in shards.buckets_of(alias))
+        return buckets[_spread(number) % len(buckets)]
 
     def _values(self, obj: Any, columns: Sequence[str]) -> dict[str, Any]:
         fields = {field.column: field for field in self._meta.concrete_fields}
@@ -240,6 +249,6 @@ class InsertStatement(Everywhere):
         self.levels = Levels()
 
     def answer(self, sql: str, params: Any, *, is_chunked: bool = False) -> Any:
-        if len(self.levels.all) > 1 and occurrences(self.levels.all, ""):
+        if occurrences(self.levels, ""):
             raise Entangled
         return super().answer(sql, params, is_chunked=is_chunked)

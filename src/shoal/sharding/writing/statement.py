@@ -49,7 +49,7 @@ class Writing:
             return self._execute(*args, **kwargs)
 
     def answer(self, sql: str, params: Any, *, is_chunked: bool = False) -> Any:
-        found = occurrences(self.levels.all, sql)
+        found = occurrences(self.levels, sql)
         self.where = Where(self.connection, found)
         on_one = self.where.only_shard()
         is_reference = self.layout.kind == "reference"
@@ -75,12 +75,12 @@ class Writing:
 
     def _shards(self, on_one: Alias | None) -> list[Alias]:
         """Return the shards that may have rows which this statement changes."""
-        target = current_target(self.cluster.name)
-        if target is not None and len(target) == 1:
-            return list(target)
         names = [shard.name for shard in self.cluster.shards]
         if self.layout.kind == "reference":
             return names
+        target = current_target(self.cluster.name)
+        if target is not None and len(target) == 1:
+            return list(target)
         if on_one is not None:
             return [on_one]
         assert self.where is not None
