@@ -1,5 +1,6 @@
 """The commands on a project with a sharded cluster, on each kind of server."""
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -65,7 +66,8 @@ class Stock(Project):
             return list(
                 self.server._ask(sql, database=database["NAME"], timeout=30),
             )
-        with sqlite3.connect(database["NAME"]) as connection:
+        opened = contextlib.closing(sqlite3.connect(database["NAME"]))
+        with opened as connection, connection:
             return connection.execute(sql).fetchall()
 
     def columns(self, alias: str, table: str = "stock_review") -> list[str]:
