@@ -63,7 +63,7 @@ def setting(**more: Any) -> dict[str, Any]:
 def shop_on(databases: Databases, **options: Any) -> Iterator[None]:
     """Let these databases be the shop for a block, with its tables and empty."""
     with contextlib.ExitStack() as stack:
-        stack.enter_context(aliases({SHOP: SHARDED, **databases}))
+        # The sharded alias is closed first, while its cluster is still there.
         stack.enter_context(
             override_settings(
                 INSTALLED_APPS=[*settings.INSTALLED_APPS, "tests.sharded"],
@@ -74,6 +74,7 @@ def shop_on(databases: Databases, **options: Any) -> Iterator[None]:
                 ],
             )
         )
+        stack.enter_context(aliases({SHOP: SHARDED, **databases}))
         make_tables()
         yield
 
