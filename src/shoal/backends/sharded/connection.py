@@ -17,6 +17,7 @@ from django.utils.functional import cached_property
 from shoal.backends.sharded.cursor import ShardedCursor
 from shoal.backends.sharded.shard import adopt
 from shoal.backends.sharded.transaction import ShardedTransaction
+from shoal.errors import SettingsError
 from shoal.routing import members
 from shoal.sharding.scratch import Scratch
 from shoal.topology import Cluster, get_topology
@@ -55,6 +56,7 @@ class ShardedConnection(_Base):
     """Whether a schema editor is open, whose tables nobody else can see."""
 
     def __init__(self, settings_dict: dict[str, Any], alias: Alias) -> None:
+        self._cluster: Cluster = get_topology().clusters[alias]
         self._is_open = False
         self.statements: list[Any] = []
         """What answers the statements of the compilers at work, innermost last."""
@@ -75,8 +77,12 @@ class ShardedConnection(_Base):
 
     @property
     def cluster(self) -> Cluster:
-        """What the setting says now."""
-        return get_topology().clusters[self.alias]
+        """What the setting says; what it said last, once it says nothing of it."""
+        with contextlib.suppress(SettingsError):
+            found = get_topology().clusters.get(self.alias)
+            if found is not None and found.is_sharded:
+                self._cluster = found
+        return self._cluster
 
     @property
     def home(self) -> Any:
