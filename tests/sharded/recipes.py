@@ -150,6 +150,8 @@ CHANGES = {
         "text=Concat('text', Value('!'))",
         "author=pk(Author, 2), stars=None",
         "answers=None",
+        "product=pk(Product, 3)",
+        "product=pk(Product, 5), text='moved'",
         "stars=Subquery(q(Category).filter(pk=OuterRef('product__category'))"
         ".values('rank')[:1])",
         "text=Subquery(q(Author).filter(pk=OuterRef('author')).values('name')[:1])",

@@ -15,8 +15,7 @@ from django.conf import settings
 from django.db import connections, transaction
 from django.test import override_settings
 
-from shoal.placement.buckets import bucket_map, get_ready
-from shoal.placement.layout import bucket_of, layout_of
+from shoal.placement.buckets import get_ready
 from shoal.routing import unguarded
 from shoal.topology import Cluster, get_topology
 from tests.integration.publishing.conftest import aliases
@@ -119,12 +118,13 @@ def forget_transactions() -> None:
 
 def tables() -> list[str]:
     """Return the names of all tables, what is pointed to first."""
-    through = [
-        field.remote_field.through
-        for model in MODELS
-        for field in model._meta.local_many_to_many
-    ]
-    return [model._meta.db_table for model in (*MODELS, *through)]
+    return [model._meta.db_table for model in every_model()]
+
+
+def every_model() -> list[Any]:
+    """Return the models, and those behind many-to-many fields."""
+    fields = [f for model in MODELS for f in model._meta.local_many_to_many]
+    return [*MODELS, *(field.remote_field.through for field in fields)]
 
 
 def copy_to_twin() -> None:
@@ -145,54 +145,3 @@ def copy_to_twin() -> None:
                 through = field.remote_field.through
                 rows = list(through._base_manager.using(SHOP).all())
                 through._base_manager.using(TWIN).bulk_create(rows)
-
-
-def stored(alias: str) -> dict[str, list[tuple[Any, ...]]]:
-    """Return all rows of all tables, as a sharded alias or a single database says."""
-    return {
-        model._meta.label: sorted(
-            model._base_manager.using(alias).values_list(
-                *[field.attname for field in model._meta.local_concrete_fields]
-            ),
-            key=repr,
-        )
-        for model in (*MODELS, *map(through_of, with_m2m()))
-    }
-
-
-def with_m2m() -> list[Any]:
-    return [field for model in MODELS for field in model._meta.local_many_to_many]
-
-
-def through_of(field: Any) -> Any:
-    return field.remote_field.through
-
-
-def misplaced() -> list[str]:
-    """Say which rows are on a shard where they don't belong, or not where they do."""
-    found = []
-    for model in (*MODELS, *map(through_of, with_m2m())):
-        layout = layout_of(model, cluster())
-        rows = {shard: rows_on(shard, model) for shard in SHARDS}
-        home = rows[SHARDS[0]]
-        for shard in SHARDS:
-            if layout.kind == "reference" and rows[shard] != home:
-                found.append(f"{layout.model}: {shard} differs from home")
-            if layout.kind == "home" and rows[shard] and shard != SHARDS[0]:
-                found.append(f"{layout.model}: {shard} has rows")
-            if layout.kind == "sharded":
-                lost = [r for r in rows[shard] if shard_of_row(layout, r) != shard]
-                found += [f"{layout.model}: {row} is on {shard}" for row in lost]
-    return found
-
-
-def rows_on(shard: str, model: Any) -> list[dict[str, Any]]:
-    """Return the rows that one shard has, by column."""
-    fields = model._meta.local_concrete_fields
-    rows = model._base_manager.using(shard).values_list(*[f.attname for f in fields])
-    columns = [field.column for field in fields]
-    return sorted((dict(zip(columns, row, strict=True)) for row in rows), key=repr)
-
-
-def shard_of_row(layout: Any, row: dict[str, Any]) -> str:
-    return bucket_map(cluster()).shard_of(bucket_of(layout, row))

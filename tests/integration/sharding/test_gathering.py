@@ -161,9 +161,7 @@ def limited(rows: int) -> Iterator[None]:
         del connections[SHOP]
 
 
-def test_a_limit_on_how_much_is_gathered(shop: str, request: Any) -> None:
-    if shop == "postgresql":
-        request.applymarker(pytest.mark.xfail(reason="fetched rows aren't counted"))
+def test_a_limit_on_how_much_is_gathered(shop: str) -> None:
     country = Country.objects.using(SHOP).create(code="de", name="a")
     for shard in (FIRST, SECOND, SECOND):
         review(shard, "x")
@@ -183,11 +181,7 @@ def test_a_limit_on_how_much_is_gathered(shop: str, request: Any) -> None:
     assert joined() == [("x", 1)] * 3
 
 
-def test_the_limit_names_the_table_its_key_and_the_sizes(
-    shop: str, request: Any
-) -> None:
-    if shop == "postgresql":
-        request.applymarker(pytest.mark.xfail(reason="fetched rows aren't counted"))
+def test_the_limit_names_the_table_its_key_and_the_sizes(shop: str) -> None:
     for shard in (FIRST, SECOND, SECOND):
         product_on(shard, name="a")
     with limited(2):

@@ -23,7 +23,8 @@ from tests.sharded.models import (
     Tag,
 )
 from tests.sharded.places import code_on, product_on, review_on
-from tests.sharded.shop import SHARDS, SHOP, misplaced
+from tests.sharded.shop import SHARDS, SHOP
+from tests.sharded.stored import misplaced
 
 FIRST, SECOND, THIRD, _ = SHARDS
 both = with_ids("bucketed", "plain")

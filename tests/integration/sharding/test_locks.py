@@ -68,7 +68,6 @@ def test_rows_of_several_shards(shop: str, goods: dict[str, Product]) -> None:
     assert free() == list(SHARDS)
 
 
-@pytest.mark.xfail(reason="the offset is applied twice")
 def test_a_slice_locks_its_rows(goods: dict[str, Product]) -> None:
     with transaction.atomic(using=SHOP):
         assert [p.name for p in locking()[1:3]] == [SECOND, THIRD]

@@ -89,7 +89,6 @@ def test_a_row_of_another_shard_is_not_inserted(shop: str) -> None:
     assert Country.objects.using(SHOP).count() == 0
 
 
-@pytest.mark.xfail(reason="an update goes to the shard of the block alone")
 def test_a_reference_row_is_not_written_on_one_shard_alone(shop: str) -> None:
     for action in (
         lambda: Category.objects.using(SHOP).create(name="a"),

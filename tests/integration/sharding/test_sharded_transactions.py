@@ -167,7 +167,6 @@ def test_on_commit_of_a_shard_goes_with_its_savepoint(shop: str) -> None:
     assert seen == ["kept"]
 
 
-@pytest.mark.xfail(reason="each shard calls its own when it has committed")
 def test_on_commit_of_a_shard_waits_for_all_shards(shop: str) -> None:
     seen: list[Any] = []
     with atomic():
@@ -197,7 +196,6 @@ def test_raw_sql_on_the_alias_of_a_shard_takes_part(shop: str) -> None:
     assert names() == ["there"]
 
 
-@pytest.mark.xfail(reason="leaving a shard's block lets the shard join again")
 def test_a_shard_in_a_transaction_of_its_own(shop: str) -> None:
     there = product_on(SECOND, name="there")
     of_shard = Product.objects.using(SECOND).filter(pk=there.pk)
@@ -211,9 +209,7 @@ def test_a_shard_in_a_transaction_of_its_own(shop: str) -> None:
     assert names() == ["stays", "there"]
 
 
-def test_a_shards_own_block_inside_of_one_of_all(shop: str, request: Any) -> None:
-    if shop == "sqlite":
-        request.applymarker(pytest.mark.xfail(reason="the shard begins twice"))
+def test_a_shards_own_block_inside_of_one_of_all(shop: str) -> None:
     there = product_on(SECOND, name="there")
     of_shard = Product.objects.using(SECOND).filter(pk=there.pk)
     with atomic():
@@ -232,7 +228,6 @@ def test_a_shards_own_block_inside_of_one_of_all(shop: str, request: Any) -> Non
     assert names() == ["changed", "not of that block"]
 
 
-@pytest.mark.xfail(reason="both savepoints get the same name")
 def test_a_savepoint_begun_in_a_shards_own_block(shop: str) -> None:
     there = product_on(SECOND, name="there")
     of_shard = Product.objects.using(SECOND).filter(pk=there.pk)

@@ -54,7 +54,6 @@ def stop(lab: Lab, name: str) -> None:
         connections[alias].close()
 
 
-@pytest.mark.xfail(reason="gathering connects without a word of the shard")
 def test_the_error_names_the_shard(servers_of_shop: Lab) -> None:
     there = product_on(OTHER, name="a")
     stop(servers_of_shop, OTHER)
@@ -68,7 +67,6 @@ def test_the_error_names_the_shard(servers_of_shop: Lab) -> None:
         assert "'shop_1'" in str(caught.value)
 
 
-@pytest.mark.xfail(reason="the first id of a table asks for it so")
 def test_a_write_names_the_shard_too(servers_of_shop: Lab) -> None:
     there = product_on(OTHER, name="a")
     code = code_on(OTHER)
@@ -145,7 +143,6 @@ def write_on_both(lab: Lab, there: Product) -> None:
         lab[OTHER].stop()
 
 
-@pytest.mark.xfail(reason="only errors of the connection name their shard")
 def test_a_shard_without_a_table(servers_of_shop: Lab) -> None:
     there = product_on(UP, name="a")
     servers_of_shop[OTHER].sql("ALTER TABLE sharded_holiday RENAME TO away")
