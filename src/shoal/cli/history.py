@@ -14,6 +14,8 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
 from shoal.evenness import Key
+from shoal.placement.models import OWN_APP
+from shoal.topology import get_topology
 from shoal.topology.probe.asking import is_missing_file
 from shoal.types import Alias
 
@@ -31,9 +33,11 @@ class History(MigrationLoader):
         self.migrated_apps = self._disk.migrated_apps
         self.unmigrated_apps = self._disk.unmigrated_apps
         # Of its own, since Django puts operations into them before they are applied.
+        # Without the tables of Shoal's own where no cluster needs them.
         self.disk_migrations = {
             key: type(migration)(migration.name, migration.app_label)
             for key, migration in self._disk.disk_migrations.items()
+            if key[0] != OWN_APP or get_topology().control is not None
         }
 
 

@@ -45,7 +45,7 @@ def test_shows_who_serves_what(project: Project) -> None:
     assert [edition["role"] for edition in press["editions"]] == ["public", "draft"]
     (primary, replica) = library["editions"][0]["servers"]
     assert primary["server"] == "north"
-    assert len(primary["unapplied"]) == 8
+    assert len(primary["unapplied"]) == 7
     assert replica["server"] == "north_r1"
     assert replica["is_replica"] is True
     assert replica["lag_seconds"] == 0.0

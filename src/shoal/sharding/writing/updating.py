@@ -27,6 +27,7 @@ class Updating(Writing):
     def run_returning(self, fields: Any) -> list[Any]:
         """Return what Django asks of the rows that were written: since 6.0."""
         if not fields:
+            self._execute = self.compiler.count_rows
             return [()] * int(self.run(ROW_COUNT) or 0)
         try:
             rows: list[Any] = self.execute(fields)
