@@ -12,6 +12,8 @@ from tests.sharded.places import names, names_on, product_on, review_on
 from tests.sharded.shop import SHARDS, SHOP
 
 FIRST, SECOND, THIRD, _ = SHARDS
+# Django 6.1 has given it another name.
+savepoint = getattr(transaction, "savepoint_create", transaction.savepoint)
 
 
 class Stop(Exception):
@@ -101,9 +103,9 @@ def test_a_shard_that_joins_late_knows_the_savepoints_around(shop: str) -> None:
 def test_savepoints_by_hand(shop: str) -> None:
     with atomic():
         product_on(FIRST, name="a")
-        outer = transaction.savepoint(using=SHOP)
+        outer = savepoint(using=SHOP)
         product_on(SECOND, name="lost")
-        inner = transaction.savepoint(using=SHOP)
+        inner = savepoint(using=SHOP)
         product_on(THIRD, name="lost")
         transaction.savepoint_rollback(inner, using=SHOP)
         assert names() == ["a", "lost"]
@@ -238,7 +240,7 @@ def test_a_savepoint_begun_in_a_shards_own_block(shop: str) -> None:
             connections[alias].savepoint_state = 10
         with contextlib.suppress(Stop), atomic(SECOND):
             of_shard.update(name="lost")
-            transaction.savepoint(using=SHOP)
+            savepoint(using=SHOP)
             raise Stop
         assert names() == ["there"]
 
