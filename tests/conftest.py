@@ -2,11 +2,12 @@
 Starts the servers of tests/settings.py for the first test that needs a database.
 
 Orders the tests, and says which of them run at one time (see workers.py, alone.py).
-Every worker has servers of its own.
+Every worker has servers of its own, in memory where there is room (see memory.py).
 """
 
 import signal
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from xdist.workermanage import WorkerController
 
 from shoal.lab import Lab, Postgres, lab_fixture
 from tests.alone import Alone, Turnstile
+from tests.memory import temporary_folder
 from tests.workers import Stretches, side_by_side
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -50,10 +52,13 @@ def pytest_configure(config: pytest.Config) -> None:
         turnstile = Turnstile(Path(config.workerinput["turnstile"]))
         config.add_cleanup(turnstile.close)
         config.pluginmanager.register(Alone(turnstile))
-    elif config.getoption("dist", "no") != "no":
+        return
+    stack = ExitStack()
+    config.add_cleanup(stack.close)
+    stack.enter_context(temporary_folder())
+    if config.getoption("dist", "no") != "no":
         folder = tempfile.TemporaryDirectory(prefix="shoal-turnstile-")
-        config.add_cleanup(folder.cleanup)
-        config.stash[TURNSTILE] = folder.name
+        config.stash[TURNSTILE] = stack.enter_context(folder)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -60,7 +60,7 @@ def traces(
 ) -> Iterator[Traces]:
     """A temporary directory of the test's own, that servers may enter."""
     tmp_path_factory.getbasetemp()  # Which pytest would otherwise make in there.
-    path = Path(tempfile.mkdtemp(prefix="t-", dir="/tmp"))
+    path = Path(tempfile.mkdtemp(prefix="t-"))
     path.chmod(0o755)
     monkeypatch.setenv("TMPDIR", str(path))
     monkeypatch.setattr(tempfile, "tempdir", str(path))
