@@ -94,6 +94,8 @@ def test_reads_only_the_head_of_a_huge_insert() -> None:
         r"SELECT 1 FROM t WHERE a LIKE CONCAT('%%', REPLACE(REPLACE(b, '\\', '\\\\'), "
         r"'%%', '\\%%'), '%%')",
         "SELECT a #>> '{b}' FROM t",
+        "COPY (SELECT a FROM t WHERE b = 'x)') TO STDOUT (FORMAT BINARY)",
+        "copy(VALUES (1)) to stdout",
     ],
 )
 def test_reads_may_not_write(sql: str) -> None:
@@ -121,6 +123,11 @@ def test_reads_may_not_write(sql: str) -> None:
         "DROP TABLE t",
         "TRUNCATE t",
         "COPY t FROM STDIN",
+        "COPY (DELETE FROM t RETURNING 1) TO STDOUT",
+        "COPY (SELECT cleanup()) TO STDOUT",
+        "COPY (SELECT 1) TO PROGRAM 'cleanup'",
+        "COPY (SELECT 1) TO STDOUT; DELETE FROM t",
+        "COPY (SELECT 1) TO STDOUT; COPY (DELETE FROM t RETURNING 1) TO STDOUT",
         "REFRESH MATERIALIZED VIEW v",
         r"SELECT 1 WHERE 'a' LIKE 'x' ESCAPE '\' OR cleanup()",
         r"SELECT '\\\' OR cleanup() OR '",

@@ -110,6 +110,8 @@ class KeyColumn:
             key = self.prepare(value)
             if isinstance(key, str):
                 key.encode()
+                # The column reads a text so.
+                key = UUID(key) if self.type == "uuid" else key
         except _REFUSALS as error:
             raise self._wrong(value) from error
         if not isinstance(key, _PYTHON[self.type]):

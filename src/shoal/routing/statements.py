@@ -27,6 +27,7 @@ _INNER_WRITE = re.compile(rf"(?:^|[()])\s*{_WRITE}", _FLAGS)
 _COPY_IN = re.compile(
     rf"{_SKIP}COPY\s+(?P<tables>{_QUALIFIED})\s*(?:\([^)]*\)\s*)?FROM\b", _FLAGS
 )
+_COPY_OUT = re.compile(rf"{_SKIP}COPY\s*\((?P<query>.*)\)\s*TO\s+STDOUT\b[^;]*", _FLAGS)
 _EXPLAIN = re.compile(
     rf"{_SKIP}EXPLAIN\s*(?P<how>\([^)]*\)|(?:\s*\b(?:ANALYZE|VERBOSE)\b)*)", _FLAGS
 )
@@ -86,6 +87,9 @@ def may_write(sql: str) -> bool:
 
 def _may(sql: str) -> bool:
     first = _FIRST_WORD.match(sql)
+    if first is not None and first.group(1).lower() == "copy":
+        out = _COPY_OUT.fullmatch(sql)
+        return out is None or _may(out.group("query"))
     if first is None or first.group(1).lower() not in _READING_WORDS:
         return True
     if written_tables(sql) or _TRICKY.search(sql):

@@ -8,7 +8,7 @@ its answer.
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet, FullResultSet
@@ -29,6 +29,7 @@ from shoal.sharding.reducing import (
     own_conditions,
 )
 from shoal.sharding.scratch import Column
+from shoal.sharding.telling import Gathered
 from shoal.types import Alias
 
 ALIAS = "T0"
@@ -46,7 +47,14 @@ class Table:
     occurrences: list[Occurrence]
     sources: Sequence[Alias] = ()
     """The aliases that have rows of it which may be needed."""
-    rows: int = 0
+    fetched: dict[Alias, int] = field(default_factory=dict)
+    """How many rows have come from each."""
+    condition: str = ""
+    """With which they were fetched."""
+
+    @property
+    def rows(self) -> int:
+        return sum(self.fetched.values())
 
     @property
     def columns(self) -> list[str]:
@@ -106,10 +114,23 @@ class Gathering:
             waiting.remove(table)
             self.bring(table, where.connections(table))
 
+    def told(self, where: Any) -> list[Gathered]:
+        """Return what was needed of each table."""
+        return [
+            Gathered(
+                table=table.name,
+                because=where.reason(table.occurrences[0]),
+                rows=dict(table.fetched),
+                where=table.condition,
+            )
+            for table in self._tables
+        ]
+
     def bring(self, table: Table, connections: Sequence[Any]) -> None:
         """Make the table, and fill it from these connections."""
         lock = self._lock_clause(table)
         where, params = self._where(table)
+        table.condition = where.removeprefix(" WHERE ")
         self._tables.append(table)
         self._place.make(table.name, self._definition(table), table.primary_key)
         columns = list(self._place.writable(table.name, table.columns))
@@ -139,9 +160,10 @@ class Gathering:
         )
         source = Source(connection=connection, sql=sql, params=params)
         with naming(connection.alias):
-            connection.ensure_connection()
             target = self._place.connection
-            table.rows += carry(target, table.name, columns, source)
+            table.fetched[connection.alias] = 0
+            count = carry(target, table.name, columns, source)
+            table.fetched[connection.alias] = count
         if sum(one.rows for one in self._tables) > self._limit:
             raise self._too_large(table)
 

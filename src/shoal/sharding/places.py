@@ -45,6 +45,15 @@ def places(
     return _Places(found, layouts, vendor).solve()
 
 
+def pins(
+    found: Sequence[Occurrence],
+    layouts: Mapping[Occurrence, Layout | None],
+    vendor: str,
+) -> dict[Occurrence, list[str]]:
+    """Return the columns of each table whose values the conditions name."""
+    return _Places(found, layouts, vendor).pins()
+
+
 class _Places:
     def __init__(
         self,
@@ -59,6 +68,8 @@ class _Places:
         self._levels = list(
             {id(one.level): one.level for one in found if one.level}.values()
         )
+        self._located: list[tuple[Place, str]] = []
+        """The columns whose values have given a bucket."""
 
     def solve(self) -> dict[Occurrence, Buckets]:
         known: dict[Place, Buckets] = dict.fromkeys(self._found)
@@ -76,6 +87,19 @@ class _Places:
         return {
             one: known[_place(one)] if one.level is not None else None
             for one in self._all
+        }
+
+    def pins(self) -> dict[Occurrence, list[str]]:
+        pinned = {
+            place
+            for level in self._levels
+            for place in self._pinned(level, level.query.where)
+        }
+        found = dict.fromkeys(one for one in self._located if one[0] in pinned)
+        return {
+            one: [name for place, name in found if place == _place(one)]
+            for one in self._all
+            if one.level is not None
         }
 
     def _pinned(self, level: Level, node: Any) -> dict[Place, Buckets]:
@@ -139,7 +163,10 @@ class _Places:
             bucket = self._bucket(layout, columns, value)
         except ShoalError:
             return None
-        return None if bucket is None else (place, bucket)
+        if bucket is None:
+            return None
+        self._located += [(place, str(column.target.column)) for column in columns]
+        return place, bucket
 
     def _bucket(self, layout: Layout, columns: list[Col], value: Any) -> Bucket | None:
         names = [str(column.target.column) for column in columns]

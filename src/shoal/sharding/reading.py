@@ -5,7 +5,7 @@ A query runs on one shard if every row that it needs is there. Otherwise its tab
 brought together, as much of them as it can need.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import connections
@@ -18,10 +18,23 @@ from shoal.routing import members
 from shoal.sharding.gather import Gathering, Rows, Table, naming, tables
 from shoal.sharding.locking import Locking
 from shoal.sharding.occurrences import Levels, Occurrence, occurrences
-from shoal.sharding.places import Buckets, places
+from shoal.sharding.places import Buckets, pins, places
+from shoal.sharding.telling import Reason, Why, asked, gathered
 from shoal.topology import Cluster, get_topology
 from shoal.topology.probe.asking import is_missing_file
 from shoal.types import Alias
+
+_WORST_FIRST: tuple[Reason, ...] = (
+    "another cluster",
+    "no key",
+    "several keys",
+    "every shard",
+    "key",
+    "home",
+    "reference",
+    "no table",
+)
+"""Of the tables of one statement, the first of these decides how it is answered."""
 
 
 class Reading:
@@ -35,11 +48,14 @@ class Reading:
 
     def answer(self, sql: str, params: Any, *, is_chunked: bool = False) -> Any:
         target = current_target(self._cluster.name)
+        name = self._cluster.name
         if target is not None and len(target) == 1:
+            asked(name, target[0], lambda: Why(because="on_shard"))
             return self._run(target[0], sql, params, is_chunked=is_chunked)
         where = Where(self._connection, occurrences(self.levels, sql))
         shard = where.only_shard()
         if shard is not None:
+            asked(name, shard, where.why)
             return self._run(shard, sql, params, is_chunked=is_chunked)
         return self._gather(where, sql, params)
 
@@ -67,6 +83,8 @@ class Reading:
             if locking.is_on:
                 gathering.lock(locking, locked)
             gathering.bring_all(where)
+            home = self._cluster.home.name
+            gathered(self._cluster.name, home, where.why, gathering.told(where))
             with place.cursor() as cursor:
                 cursor.execute(sql, params)
                 return Rows(cursor)
@@ -135,6 +153,39 @@ class Where:
     def buckets(self) -> Buckets:
         """Return the buckets of the first table's rows, `None` if nobody knows."""
         return self._places[self._found[0]] if self._found else None
+
+    def why(self) -> Why:
+        """Say why these shards. Asked for the log alone."""
+        reasons = [self.reason(one) for one in self._found] or ["no table"]
+        because = min(reasons, key=_WORST_FIRST.index)
+        if because == "key":
+            # One shard for each, but not the same.
+            because = "key" if self.only_shard() else "several keys"
+        named = pins(self._found, self._layouts, self._connection.vendor)
+        columns = [f"{one.table}.{name}" for one in named for name in named[one]]
+        if because == "key" and columns and not self._is_key(named):
+            because = "primary key"
+        return Why(because=because, columns=tuple(dict.fromkeys(columns)))
+
+    def reason(self, one: Occurrence) -> Reason:
+        layout = self._layouts[one]
+        if layout is None:
+            return "another cluster"
+        if layout.kind != "sharded":
+            return "every shard" if layout.kind == "local" else layout.kind
+        buckets = self._places[one]
+        if buckets is None:
+            return "no key"
+        return "several keys" if len(self._shards(layout, buckets)) > 1 else "key"
+
+    def _is_key(self, named: Mapping[Occurrence, Sequence[str]]) -> bool:
+        """Say whether any of the columns is a key, and no mere primary key."""
+        return any(
+            layout is not None and name in layout.key
+            for one in named
+            for layout in (self._layouts[one],)
+            for name in named[one]
+        )
 
     def _shards(self, layout: Layout, buckets: Buckets) -> list[Alias]:
         if layout.kind in ("home", "reference"):

@@ -6,10 +6,12 @@ Shards are reached through their own aliases' connections, so that
 """
 
 import contextlib
+import itertools
+import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from django.db import DatabaseError, connections
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.asyncio import async_unsafe
 from django.utils.functional import cached_property
@@ -37,13 +39,15 @@ class HomeDriver:
     the version of the server does.
     """
 
-    def __init__(self, home: Alias) -> None:
+    def __init__(self, home: Any) -> None:
         self._home = home
 
     def __getattr__(self, name: str) -> Any:
-        home = connections[self._home]
-        home.ensure_connection()
-        return getattr(home.connection, name)
+        self._home.ensure_connection()
+        return getattr(self._home.connection, name)
+
+    def close(self) -> None:
+        """Leave that to the home shard: it is its connection."""
 
 
 class ShardedConnection(_Base):
@@ -52,6 +56,9 @@ class ShardedConnection(_Base):
     over: Any
     _prepare_cursor: Any
     is_sharded = True
+    _copies = itertools.count(1)
+    _mark = ""
+    """What a copy adds to the names by which Django finds its shards' connections."""
     changes_tables = False
     """Whether a schema editor is open, whose tables nobody else can see."""
 
@@ -69,7 +76,7 @@ class ShardedConnection(_Base):
 
     @property
     def connection(self) -> Any:
-        return HomeDriver(self.cluster.home.name) if self._is_open else None
+        return HomeDriver(self.home) if self._is_open else None
 
     @connection.setter
     def connection(self, value: Any) -> None:
@@ -87,7 +94,11 @@ class ShardedConnection(_Base):
     @property
     def home(self) -> Any:
         """Django's connection to the home shard."""
-        return connections[self.cluster.home.name]
+        return connections[self.registered(self.cluster.home.name)]
+
+    def registered(self, shard: Alias) -> Alias:
+        """Return the name by which Django finds our connection to a shard."""
+        return f"{shard}{self._mark}"
 
     @cached_property
     def scratch(self) -> Scratch:
@@ -95,13 +106,13 @@ class ShardedConnection(_Base):
 
     def shard(self, alias: Alias) -> Any:
         """Return the connection to write to a shard, inside of our transaction."""
-        connection = connections[alias]
+        connection = connections[self.registered(alias)]
         self.transaction.join(connection)
         return connection
 
     def shard_to_read(self, alias: Alias) -> Any:
         """Return a connection to read from a shard: its primary, or a replica."""
-        if self.in_transaction:
+        if self.in_transaction or self._mark:
             return self.shard(alias)
         (cluster,) = (one for one in self.cluster.shards if one.name == alias)
         return connections[members.for_read(cluster)]
@@ -178,7 +189,7 @@ class ShardedConnection(_Base):
 
     def shard_connections(self) -> Iterator[Any]:
         for shard in self.cluster.shards:
-            yield connections[shard.name]
+            yield connections[self.registered(shard.name)]
 
     # Statements.
 
@@ -263,8 +274,22 @@ class ShardedConnection(_Base):
         return [self.shard(shard.name) for shard in self.cluster.shards]
 
     def copy(self, alias: Alias | None = None) -> Any:
-        raise DatabaseError(
-            f"The sharded alias {self.alias!r} has one connection in each thread: it "
-            "shares those of its shards. Copy the connection of a shard, or use "
-            "another thread."
-        )
+        """Return a connection with copies of its own of the shards' connections."""
+        mine = {c.alias: c for c in self.shard_connections()}
+        made = super().copy(self.alias)
+        made.alias = self.alias if alias is None else alias
+        made._mark = f" (copy {next(self._copies)})"
+        for name, connection in mine.items():
+            # The new object has taken them for its own.
+            adopt(connection, self)
+            copied = connection.copy()
+            adopt(copied, made)
+            connections[made.registered(name)] = copied
+            weakref.finalize(made, _forget, made.registered(name))
+        return made
+
+
+def _forget(name: Alias) -> None:
+    """Let Django find the connection no more, unless that is another thread's."""
+    with contextlib.suppress(AttributeError):
+        del connections[name]

@@ -32,7 +32,8 @@ class ShardedTransaction:
         _keep_time_zone(connection)
         if self.has_joined(alias) or not self._owner.in_transaction:
             return
-        block = transaction.Atomic(using=alias, savepoint=True, durable=False)
+        name = self._owner.registered(alias)
+        block = transaction.Atomic(using=name, savepoint=True, durable=False)
         block._from_testcase = self._is_of_test()  # type: ignore[attr-defined]
         # First: what the block does touches the connection, and would join again.
         self._blocks[alias] = block
@@ -148,7 +149,8 @@ class ShardedTransaction:
         return blocks
 
     def _joined(self) -> list[Any]:
-        return [transaction.get_connection(alias) for alias in self._blocks]
+        names = map(self._owner.registered, self._blocks)
+        return [transaction.get_connection(name) for name in names]
 
 
 def _on_shards(sid: str) -> str:

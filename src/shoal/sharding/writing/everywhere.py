@@ -1,18 +1,24 @@
 """A statement that runs as it is on several shards; what they change adds up."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from shoal.sharding.gather import naming
+from shoal.sharding.telling import Why, written
 from shoal.types import Alias
 
 
 class Everywhere:
     def __init__(
-        self, connection: Any, shards: Sequence[Alias], *, counted: Alias | None = None
+        self,
+        connection: Any,
+        shards: Sequence[Alias],
+        *,
+        counted: Alias | None = None,
+        why: Callable[[], Why] | None = None,
     ) -> None:
-        self._connection, self._shards = connection, shards
+        self._connection, self._shards, self._why = connection, shards, why
         self._counted = counted
         """The only shard whose rows count, where all have the same rows."""
 
@@ -23,6 +29,8 @@ class Everywhere:
         return self._each(lambda cursor: cursor.executemany(sql, param_list))
 
     def _each(self, run: Any) -> Any:
+        if self._why is not None:
+            written(self._connection.cluster.name, self._shards, self._why)
         cursors = []
         counted = None
         for alias in self._shards:

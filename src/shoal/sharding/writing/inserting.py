@@ -21,6 +21,7 @@ from shoal.placement.layout import Layout, bucket_of, layout_of
 from shoal.placement.scopes import current_target
 from shoal.sharding.counting import as_one_query
 from shoal.sharding.occurrences import Levels, occurrences
+from shoal.sharding.telling import Why
 from shoal.sharding.writing.conflicts import Conflicts
 from shoal.sharding.writing.everywhere import Everywhere
 from shoal.sharding.writing.ids import Ids
@@ -212,7 +213,9 @@ class Inserting:
     def _send(
         self, objs: Sequence[Any], shards: list[Alias], returning_fields: Any
     ) -> list[Any]:
-        everywhere = InsertStatement(self._connection, shards, counted=shards[0])
+        everywhere = InsertStatement(
+            self._connection, shards, counted=shards[0], why=self._why
+        )
         query: InsertQuery = self._query
         before = query.objs
         query.objs = list(objs)
@@ -225,6 +228,14 @@ class Inserting:
         finally:
             query.objs = before
         return list(rows)
+
+    def _why(self) -> Why:
+        kind = self._layout.kind
+        if kind != "sharded":
+            return Why(because="every shard" if kind == "local" else kind)
+        table = self._meta.db_table
+        columns = tuple(f"{table}.{name}" for name in self._layout.key)
+        return Why(because="key", columns=columns)
 
     def _compute_values(self, objs: Sequence[Any]) -> None:
         """Ask for what is to be inserted, where an expression says it."""

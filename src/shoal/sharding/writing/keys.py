@@ -138,7 +138,6 @@ class KeyChange:
         among = f"{pk} IN ({', '.join(['%s'] * len(params))})"
         listed = read_columns(source, columns, ALIAS)
         sql = f"SELECT {listed} FROM {table} {quote(ALIAS)} WHERE {among}"
-        source.ensure_connection()
         target.ensure_connection()
         rows = Source(connection=source, sql=sql, params=params)
         carry(target, meta.db_table, columns, rows)

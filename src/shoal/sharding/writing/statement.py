@@ -11,6 +11,7 @@ from shoal.placement.scopes import current_target
 from shoal.sharding.counting import as_one_query
 from shoal.sharding.occurrences import Levels, occurrences
 from shoal.sharding.reading import Where
+from shoal.sharding.telling import Why
 from shoal.sharding.writing.everywhere import Everywhere
 from shoal.types import Alias
 
@@ -61,7 +62,7 @@ class Writing:
         self.before()
         shards = self._shards(on_one)
         counted = shards[0] if is_reference else None
-        everywhere = Everywhere(self.connection, shards, counted=counted)
+        everywhere = Everywhere(self.connection, shards, counted=counted, why=self._why)
         if len(shards) == 1:
             return everywhere.answer(sql, params)
         with (
@@ -72,6 +73,13 @@ class Writing:
 
     def before(self) -> None:
         """Do what has to be done before the statement is sent."""
+
+    def _why(self) -> Why:
+        target = current_target(self.cluster.name)
+        if self.layout.kind != "reference" and target is not None and len(target) == 1:
+            return Why(because="on_shard")
+        assert self.where is not None
+        return self.where.why()
 
     def _shards(self, on_one: Alias | None) -> list[Alias]:
         """Return the shards that may have rows which this statement changes."""
