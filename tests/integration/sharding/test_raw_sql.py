@@ -191,3 +191,18 @@ def test_a_shard_that_is_not_there(shop: str) -> None:
     with pytest.raises(UnknownShard) as caught:
         on_shard(SHOP, shard="shop_9")
     assert str(caught.value).startswith("'shop_9' is not a shard of 'shop'.\nHint: Did")
+
+
+def test_psycopg_copies_on_the_shard_of_the_block(shop: str) -> None:
+    if shop != "postgresql":
+        pytest.skip("Only psycopg has copy().")
+    product_on(FIRST, name="a")
+    product_on(SECOND, name="b")
+    out = "COPY (SELECT name FROM sharded_product) TO STDOUT"
+    with connections[SHOP].cursor() as cursor:
+        with on_shard(SHOP, shard=SECOND), cursor.copy(out) as rows:
+            assert b"".join(rows) == b"b\n"
+        with on_every_shard(SHOP), pytest.raises(RawQueryRefused, match="4 shards"):
+            cursor.copy(out)
+        with pytest.raises(RawQueryRefused, match="does not say which shard"):
+            cursor.copy(out)

@@ -42,6 +42,12 @@ class ShardedCursor:
         self._answer = statement.call(name, params, kparams)
         return params
 
+    def copy(self, sql: Any, *args: Any, **options: Any) -> Any:
+        """Return psycopg's `copy()` on the shard that an enclosing block names."""
+        self._forget()
+        self._answer = self._raw(sql).cursor()
+        return self._answer.copy(sql, *args, **options)
+
     def _raw(self, sql: Any) -> Any:
         cluster = self._connection.cluster
         target = current_target(cluster.name)
@@ -108,6 +114,15 @@ class RawStatement:
 
     def __init__(self, connection: Any, target: Any) -> None:
         self._connection, self._target = connection, target
+
+    def cursor(self) -> Any:
+        """Return a cursor of the one shard, for what is not done on several."""
+        if len(self._target) > 1:
+            raise RawQueryRefused(
+                f"One COPY was asked of {len(self._target)} shards.",
+                hint="Copy inside on_shard(), shard by shard.",
+            )
+        return self._connection.shard(self._target[0]).cursor()
 
     def _on_each(self, run: Any) -> Any:
         answers = []

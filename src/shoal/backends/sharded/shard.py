@@ -27,13 +27,15 @@ CALLED_BY_TESTS = ("connect", "temporary_connection", "cursor", "chunked_cursor"
 
 def adopt(connection: Any, owner: Any) -> None:
     """Let the connection belong to `owner`, the connection of the sharded alias."""
+    kinds: list[Any] = [type(connection), type(connection.creation)]
+    kinds.append(type(connection.ops))
     if not isinstance(connection, ShardConnection):
-        connection.__class__ = class_over(type(connection))
+        connection.__class__ = class_over(kinds[0])
     # A copy that Django makes has the class, and not yet these.
     if not isinstance(connection.creation, ShardCreation):
-        connection.creation.__class__ = creation_over(type(connection.creation))
+        connection.creation.__class__ = creation_over(kinds[1])
         connection.SchemaEditorClass = relaxing_over(connection.SchemaEditorClass)
-        connection.ops.__class__ = operations_over(type(connection.ops))
+        connection.ops.__class__ = operations_over(kinds[2])
     connection.shoal_owner = weakref.ref(owner)
 
 
