@@ -12,6 +12,7 @@ from shoal.conf import is_configured, read_settings
 from shoal.placement.schemes import register
 from shoal.topology import get_topology
 from shoal.topology.probe.asking import is_apart
+from shoal.types import Alias
 
 
 class ShoalConfig(AppConfig):
@@ -29,6 +30,7 @@ class ShoalConfig(AppConfig):
         connection_created.connect(introduce, dispatch_uid="shoal.introduce")
         pre_migrate.connect(place_renames, dispatch_uid="shoal.content_types")
         pre_migrate.connect(get_shards_ready, dispatch_uid="shoal.bucket_map")
+        introduce_from_the_first(connections)
         prepare_test_databases()
 
 
@@ -38,13 +40,41 @@ def add_functions(connection: BaseDatabaseWrapper, **kwargs: object) -> None:
 
 
 def introduce(connection: BaseDatabaseWrapper, **kwargs: object) -> None:
-    """Let a shard know its sharded alias, whichever of them is used first."""
-    if is_apart(connection) or read_settings()[1]:
-        return
-    member = get_topology().by_alias.get(connection.alias)
-    if member is not None and member[0].is_sharded:
+    """Let a shard know its sharded alias, also one that SHOAL did not name before."""
+    name = None if is_apart(connection) else sharded_alias_of(connection.alias)
+    if name is not None:
         # Its connection object adopts those of the shards.
-        connections[member[0].name]
+        connections[name]
+
+
+def introduce_from_the_first(handler: Any) -> None:
+    """
+    Let a shard know its sharded alias before it connects.
+
+    The first statement may be an insert, whose compiler is chosen by then.
+    """
+    if "create_connection" in vars(handler):
+        return
+    create = handler.create_connection
+
+    def create_connection(alias: Alias) -> Any:
+        made = create(alias)
+        name = sharded_alias_of(alias)
+        if name is not None and name != alias:
+            from shoal.backends.sharded.shard import adopt
+
+            adopt(made, lambda: handler[name])
+        return made
+
+    handler.create_connection = create_connection
+
+
+def sharded_alias_of(shard: Alias) -> Alias | None:
+    """Return the sharded alias that an alias is a shard of, or is itself."""
+    if read_settings()[1]:
+        return None
+    member = get_topology().by_alias.get(shard)
+    return member[0].name if member is not None and member[0].is_sharded else None
 
 
 def get_shards_ready(using: str, **kwargs: Any) -> None:

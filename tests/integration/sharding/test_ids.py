@@ -232,3 +232,24 @@ def test_an_id_is_not_used_again_in_another_thread(shop: str) -> None:
     thread.start()
     thread.join()
     assert found[0] != last
+
+
+@both
+def test_a_thread_may_begin_with_the_alias_of_a_shard(shop: str) -> None:
+    """What it inserts first has to get its id as everything after it does."""
+    made: list[Any] = []
+
+    def insert() -> None:
+        try:
+            made.append(Tag.objects.using(SECOND).create(name="a").pk)
+            with pytest.raises(KeyMismatch):
+                Country.objects.using(THIRD).create(code=code_on(FIRST), name="a")
+        finally:
+            connections.close_all()
+
+    for _ in range(3):
+        thread = threading.Thread(target=insert)
+        thread.start()
+        thread.join()
+    assert [shard_of(Tag, pk) for pk in made] == [SECOND] * 3
+    assert len(set(made)) == 3

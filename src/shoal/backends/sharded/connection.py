@@ -72,7 +72,7 @@ class ShardedConnection(_Base):
         for shard in self.cluster.shards:
             # Its test database is made with ours.
             connections.settings[shard.name]["TEST"]["MIRROR"] = alias
-            adopt(connections[shard.name], self)
+            adopt(connections[shard.name], weakref.ref(self))
 
     @property
     def connection(self) -> Any:
@@ -281,9 +281,9 @@ class ShardedConnection(_Base):
         made._mark = f" (copy {next(self._copies)})"
         for name, connection in mine.items():
             # The new object has taken them for its own.
-            adopt(connection, self)
+            adopt(connection, weakref.ref(self))
             copied = connection.copy()
-            adopt(copied, made)
+            adopt(copied, weakref.ref(made))
             connections[made.registered(name)] = copied
             weakref.finalize(made, _forget, made.registered(name))
         return made

@@ -7,7 +7,7 @@ may use the shards.
 """
 
 import functools
-import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from django.db import ProgrammingError
@@ -25,8 +25,8 @@ CALLED_BY_TESTS = ("connect", "temporary_connection", "cursor", "chunked_cursor"
 """What Django replaces on the connection of each alias that a test does not name."""
 
 
-def adopt(connection: Any, owner: Any) -> None:
-    """Let the connection belong to `owner`, the connection of the sharded alias."""
+def adopt(connection: Any, owner: Callable[[], Any]) -> None:
+    """Let the connection belong to what `owner()` is, that of the sharded alias."""
     kinds: list[Any] = [type(connection), type(connection.creation)]
     kinds.append(type(connection.ops))
     if not isinstance(connection, ShardConnection):
@@ -36,14 +36,14 @@ def adopt(connection: Any, owner: Any) -> None:
         connection.creation.__class__ = creation_over(kinds[1])
         connection.SchemaEditorClass = relaxing_over(connection.SchemaEditorClass)
         connection.ops.__class__ = operations_over(kinds[2])
-    connection.shoal_owner = weakref.ref(owner)
+    connection.shoal_owner = owner
 
 
 class ShardConnection(_Base):
     """Goes before the vendor's `DatabaseWrapper` among the bases of a class."""
 
     shoal_owner: Any = staticmethod(lambda: None)
-    """A weak reference to its owner: none for a copy that Django makes."""
+    """Returns its owner: none for a copy that Django makes."""
 
     def _cursor(self, name: str | None = None) -> Any:
         owner = self.shoal_owner()

@@ -1,6 +1,6 @@
 """Takes a model of a sharded cluster, gives numbers for its automatic primary keys."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.db import connections
@@ -21,10 +21,18 @@ class Ids:
         self._cluster = connection.cluster
         self._meta = model._meta
 
-    def allot(self, count: int) -> list[int]:
-        return sequences.next_ids(
-            self._cluster, self._meta.db_table, count, largest=self._largest
-        )
+    def allot(self, count: int, fits: Callable[[int], bool] | None) -> list[int]:
+        """Return the next numbers; those that do not fit are nobody's any more."""
+        found: list[int] = []
+        while len(found) < count:
+            numbers = sequences.next_ids(
+                self._cluster,
+                self._meta.db_table,
+                count - len(found),
+                largest=self._largest,
+            )
+            found += filter(fits, numbers) if fits else numbers
+        return found
 
     def seen(self, values: Iterable[Any]) -> None:
         """Let no id come again that somebody has given to a row."""

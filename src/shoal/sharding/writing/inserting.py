@@ -117,7 +117,7 @@ class Inserting:
         without = [obj for obj in objs if given.get(id(obj)) is None]
         ids = Ids(self._connection, self._meta.model, layout)
         if without:
-            numbers = ids.allot(len(without))
+            numbers = ids.allot(len(without), self._fits())
             self._compiler.allotted = {
                 id(obj): self._id(obj, number)
                 for obj, number in zip(without, numbers, strict=True)
@@ -125,6 +125,18 @@ class Inserting:
             if not has_pk:
                 self._query.fields = [*self._query.fields, pk]
         ids.seen([value for value in given.values() if value is not None])
+
+    def _fits(self) -> Callable[[int], bool] | None:
+        """Return what says if a plain number is the key of a row that may come here."""
+        layout, target = self._layout, current_target(self._cluster.name)
+        scheme = layout.scheme
+        is_key = layout.ids == "plain" and layout.key == layout.primary_key
+        if target is None or scheme is None or not is_key:
+            return None
+        shards = bucket_map(self._cluster)
+        if not any(shards.buckets_of(alias) for alias in target):
+            return None
+        return lambda number: shards.shard_of(scheme.bucket(number)) in target
 
     def _id(self, obj: Any, number: int) -> int:
         layout = self._layout
