@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connections
 
-from shoal.errors import KeyMismatch, KeyTypeError, MissingKey
+from shoal.errors import DeclarationError, KeyMismatch, KeyTypeError, MissingKey
 from shoal.placement import shard_of
 from shoal.placement.buckets import BUCKETS
+from shoal.sharding import new_ids
 from tests.sharded.fixtures import with_ids
 from tests.sharded.models import (
     Author,
@@ -253,3 +254,36 @@ def test_a_thread_may_begin_with_the_alias_of_a_shard(shop: str) -> None:
         thread.join()
     assert [shard_of(Tag, pk) for pk in made] == [SECOND] * 3
     assert len(set(made)) == 3
+
+
+def test_ids_for_rows_that_are_written_by_hand(shop: str) -> None:
+    product, other = product_on(SECOND), product_on(THIRD)
+    ids = new_ids(Review, [product.pk, other.pk, product.pk])
+    assert [one % BUCKETS for one in ids] == [
+        product.pk % BUCKETS,
+        other.pk % BUCKETS,
+        product.pk % BUCKETS,
+    ]
+    table = Review._meta.db_table
+    with connections[SECOND].cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {table} (id, product_id, text) VALUES (%s, %s, '')",
+            [ids[0], product.pk],
+        )
+    assert Review.objects.using(SHOP).get(pk=ids[0]).product_id == product.pk
+    assert review_on(SECOND, product=product).pk // BUCKETS > ids[2] // BUCKETS
+    assert new_ids(Review, []) == []
+
+
+@with_ids("plain")
+def test_plain_ids_for_rows_that_are_written_by_hand(shop: str) -> None:
+    product = product_on(SECOND)
+    first = review_on(SECOND, product=product).pk
+    one, two = new_ids(Review, [product.pk, product.pk])
+    assert first < one < two
+
+
+def test_no_ids_without_a_key_to_follow(shop: str) -> None:
+    for model in (Product, Country, Category):
+        with pytest.raises(DeclarationError, match="gets no ids that follow a key"):
+            new_ids(model, [1])
