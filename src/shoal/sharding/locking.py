@@ -28,8 +28,11 @@ class Locking:
         self._connection = compiler.connection
         self._query = compiler.query
         features = self._connection.features
+        # Who asks for the plan locks nothing.
         self.is_on = bool(
-            self._query.select_for_update and features.has_select_for_update
+            self._query.select_for_update
+            and features.has_select_for_update
+            and not self._query.explain_info
         )
 
     def clause(self) -> str:

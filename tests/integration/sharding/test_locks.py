@@ -141,3 +141,19 @@ def test_what_is_locked_is_what_is_committed_by_then(goods: dict[str, Product]) 
             product.save(using=SHOP)
     weights = Product.objects.using(SHOP).values_list("weight", flat=True)
     assert list(weights) == [1.0] * 4
+
+
+def test_locks_nothing_on_shards_without_rows_of_the_answer(shop: str) -> None:
+    keys = [product_on(shard, name="a").pk for shard in (FIRST, THIRD)]
+    with transaction.atomic(using=SHOP):
+        found = Product.objects.using(SHOP).select_for_update().filter(pk__in=keys)
+        assert {row.pk for row in found} == set(keys)
+        has_joined = connections[SHOP].transaction.has_joined
+        assert [s for s in SHARDS if has_joined(s)] == [FIRST, THIRD]
+
+
+def test_the_plan_of_a_query_that_locks(shop: str) -> None:
+    for shard in (FIRST, THIRD):
+        product_on(shard, name="a")
+    with transaction.atomic(using=SHOP):
+        assert Product.objects.using(SHOP).select_for_update().explain()

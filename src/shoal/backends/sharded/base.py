@@ -58,12 +58,13 @@ def class_over(engine: str) -> Any:
         "ops_class": (ShardedOperations, vendor.ops_class),
         "SchemaEditorClass": (ShardedSchemaEditor, vendor.SchemaEditorClass),
     }
-    made = {
-        name: type(bases[0].__name__, bases, {"__module__": __name__})
-        for name, bases in parts.items()
-    }
-    return type(
-        vendor.__name__,
-        (ShardedConnection, vendor),
-        {"__module__": __name__, "over": vendor, **made},
-    )
+    made = {name: _named(engine, bases) for name, bases in parts.items()}
+    return _named(engine, (ShardedConnection, vendor), over=vendor, **made)
+
+
+def _named(engine: str, bases: tuple[Any, ...], **attributes: Any) -> Any:
+    """Return a class that is found in this module by its name, as others are."""
+    name = f"{bases[0].__name__}_{engine.replace('.', '_')}"
+    made = type(name, bases, {"__module__": __name__, **attributes})
+    globals()[name] = made
+    return made
