@@ -16,7 +16,7 @@ from shoal.placement.shapes import key_parts
 from shoal.topology import Cluster
 
 
-def enforces(field: AnyField, cluster: Cluster) -> bool:
+def enforces(field: AnyField, cluster: Cluster, *, model: Any = None) -> bool:
     """
     Say whether every row that the foreign key points to is where its own row is.
 
@@ -28,7 +28,8 @@ def enforces(field: AnyField, cluster: Cluster) -> bool:
     end = field.target_field
     if not lives_on(end.model, cluster):
         return False
-    source, target = layout_of(field.model, cluster), layout_of(end.model, cluster)
+    source = layout_of(model or field.model, cluster)
+    target = layout_of(end.model, cluster)
     if target.kind == "reference":
         return source.kind in ("sharded", "reference", "home")
     if source.kind == target.kind == "home":

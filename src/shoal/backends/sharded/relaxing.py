@@ -74,7 +74,9 @@ class RelaxingSchemaEditor(_Base):
             through = getattr(field.remote_field, "through", None)
             if through is not None and through._meta.auto_created:
                 fields += through._meta.local_fields
-        changed = [f for f in dict.fromkeys(fields) if self._is_beyond_a_shard(f)]
+        changed = [
+            f for f in dict.fromkeys(fields) if self._is_beyond_a_shard(model, f)
+        ]
         self._is_relaxed = True
         for field in changed:
             field.db_constraint = False
@@ -85,11 +87,12 @@ class RelaxingSchemaEditor(_Base):
             for field in changed:
                 field.db_constraint = True
 
-    def _is_beyond_a_shard(self, field: Any) -> bool:
+    def _is_beyond_a_shard(self, model: Any, field: Any) -> bool:
         if not (field.remote_field and getattr(field, "db_constraint", False)):
             return False
         cluster, _ = get_topology().by_alias[self.connection.alias]
-        return not enforces(field, cluster)
+        # Schema editors take fields that are on no model yet.
+        return not enforces(field, cluster, model=getattr(field, "model", model))
 
 
 @functools.cache
