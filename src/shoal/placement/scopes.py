@@ -15,7 +15,14 @@ from asgiref.sync import iscoroutinefunction
 from django.apps import apps
 from django.db.models import Model
 
-from shoal.errors import DeclarationError, UnknownCluster, UnknownShard, did_you_mean
+from shoal.errors import (
+    DeclarationError,
+    KeyTypeError,
+    UnknownCluster,
+    UnknownKey,
+    UnknownShard,
+    did_you_mean,
+)
 from shoal.placement.buckets import bucket_map
 from shoal.placement.layout import Layout, layout_of, lives_on
 from shoal.placement.models import get_placement
@@ -168,15 +175,25 @@ def _of_key(cluster: Cluster, model: type[Model] | None, key: Any) -> Alias:
     if model is not None:
         return shard_of(model, key)
     layouts = _keyed(cluster)
-    buckets = {layout.usable().bucket(key) for layout in layouts}
-    if len(buckets) == 1:
-        return bucket_map(cluster).shard_of(buckets.pop())
+    if len(layouts) == 1:
+        return bucket_map(cluster).shard_of(layouts[0].usable().bucket(key))
+    first, *others = {_bucket(layout, key) for layout in layouts} or [None]
+    if first is not None and not others:
+        return bucket_map(cluster).shard_of(first)
     names = ", ".join(layout.model for layout in layouts) or "no model"
     raise DeclarationError(
         f"The key {key!r} alone does not tell a shard of {cluster.name!r}: {names} "
         "have keys of several kinds.",
         hint=f"Say whose key it is: on_shard({cluster.name!r}, key=..., model=...).",
     )
+
+
+def _bucket(layout: Layout, key: Any) -> int | None:
+    """Return the bucket of the key, `None` if it is no key of this kind."""
+    try:
+        return layout.usable().bucket(key)
+    except (KeyTypeError, UnknownKey):
+        return None
 
 
 def _keyed(cluster: Cluster) -> list[Layout]:

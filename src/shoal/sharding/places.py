@@ -7,6 +7,7 @@ a column of another table, it says that both rows lie together.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice, product
 from typing import Any, TypeAlias
 
 from django.db.models.expressions import Col
@@ -22,6 +23,8 @@ from shoal.types import Bucket
 
 Buckets: TypeAlias = frozenset[Bucket] | None
 """The buckets that rows may be in; `None`: nobody knows."""
+MOST_KEYS = 1000
+"""How many keys of several columns are looked at, where each column has several."""
 Place: TypeAlias = tuple[int, str]
 """A level by its id, and an alias on it."""
 
@@ -113,7 +116,7 @@ class _Places:
             return {}
         if node.connector == AND:
             found: dict[Place, Buckets] = {}
-            for part in parts:
+            for part in (*parts, self._pinned_together(level, node)):
                 for place, buckets in part.items():
                     found[place] = _both(found.get(place), buckets)
             return found
@@ -124,6 +127,37 @@ class _Places:
                 for place in shared
             }
         return {}
+
+    def _pinned_together(self, level: Level, node: Any) -> dict[Place, Buckets]:
+        """Return what conditions say together, one on each column of a key."""
+        given: dict[Place, dict[str, tuple[Col, list[Any]]]] = {}
+        for one in conjuncts(node):
+            columns = _columns(one.lhs) if isinstance(one, Exact | In) else []
+            place = self._home_of(level, columns[0].alias) if columns else None
+            layout = self._layouts.get(place) if place else None
+            if place is None or layout is None or len(layout.key) < 2:
+                continue
+            values = _values(one) if len(columns) == 1 else None
+            if values:
+                name = str(columns[0].target.column)
+                given.setdefault(place, {})[name] = columns[0], values
+        found = {
+            place: self._of_whole_key(level, self._layouts[place], parts)
+            for place, parts in given.items()
+        }
+        return {place: there for place, there in found.items() if there is not None}
+
+    def _of_whole_key(
+        self, level: Level, layout: Any, given: Mapping[str, tuple[Col, list[Any]]]
+    ) -> Buckets:
+        if not given.keys() >= {*layout.key}:
+            return None
+        columns, values = zip(*(given[name] for name in layout.key), strict=True)
+        keys = list(islice(product(*values), MOST_KEYS + 1))
+        found = [self._locate(level, [*columns], key) for key in keys]
+        if None in found or len(keys) > MOST_KEYS:
+            return None
+        return frozenset(one[1] for one in found if one is not None)
 
     def _pinned_by(self, level: Level, node: Any) -> dict[Place, Buckets]:
         if not isinstance(node, Exact | In):

@@ -5,7 +5,7 @@ A bucketed id carries the bucket of its row for ever, so there such rows are ref
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -16,6 +16,7 @@ from django.db.models.sql.subqueries import UpdateQuery
 
 from shoal.errors import KeyChangeRefused
 from shoal.placement.buckets import bucket_map
+from shoal.placement.layout import bucket_of
 from shoal.placement.scopes import current_target, on_shard
 from shoal.sharding.carrying import Source, carry, read_columns
 from shoal.sharding.writing.statement import Entangled
@@ -43,25 +44,30 @@ class KeyChange:
         """Raise `MustMove` if rows would have to, `KeyChangeRefused` if they cannot."""
         if self._layout.kind != "sharded" or not self._changed:
             return
-        new = self._new_bucket()
-        if self._update.where.buckets() == {new}:
+        if any(hasattr(value, "resolve_expression") for _, _, value in self._changed):
+            # Which key each row gets has to be found first.
+            raise Entangled
+        new = self._new_bucket({})
+        if new is not None and self._update.where.buckets() == {new}:
+            return
+        if not any(map(self._must_move, self._keys())):
             return
         is_held = current_target(self._update.cluster.name) is not None
-        if self._layout.ids == "bucketed" or is_held:
-            if {bucket for _, bucket in self._rows()} - {new}:
-                raise self._refused()
-        elif self._moving(new):
-            raise MustMove
+        is_one = len(self._layout.key) == 1
+        if self._layout.ids == "bucketed" or is_held or not is_one:
+            raise self._refused()
+        raise MustMove
 
     def move(self) -> int:
         """Write the rows where they are, and carry them to where they belong then."""
-        new = self._new_bucket()
+        new = self._new_bucket({})
+        assert new is not None
         to = bucket_map(self._update.cluster).shard_of(new)
         with transaction.atomic(using=self._connection.alias, savepoint=False):
-            rows = self._rows()
+            rows = [pk for (pk,) in self._select([self._pk.attname])]
             key = self._changed[0]
-            self.keys = [key[2]] if key[0].primary_key else [pk for pk, _ in rows]
-            places = self._places([key for key, _ in rows])
+            self.keys = [key[2]] if key[0].primary_key else rows
+            places = self._places(rows)
             for alias, keys in places.items():
                 self._move_from(alias, to, keys)
         return len(rows)
@@ -78,34 +84,49 @@ class KeyChange:
             self._write(alias, keys)
             self._carry(alias, to, keys)
 
-    def _moving(self, new: int) -> bool:
-        shards = bucket_map(self._update.cluster)
-        to = shards.shard_of(new)
-        return any(shards.shard_of(bucket) != to for _, bucket in self._rows())
+    def _must_move(self, key: Mapping[str, Any]) -> bool:
+        """Say whether a row with this key cannot stay where it is."""
+        old, new = bucket_of(self._layout, key), self._new_bucket(key)
+        if self._layout.ids == "bucketed" or old == new:
+            return old != new
+        shard_of = bucket_map(self._update.cluster).shard_of
+        return new is None or shard_of(old) != shard_of(new)
 
-    def _new_bucket(self) -> int:
-        (field, _, value) = self._changed[0]
-        if any(hasattr(value, "resolve_expression") for _, _, value in self._changed):
-            # Which key each row gets has to be found first.
-            raise Entangled
-        scheme = self._layout.locators.get(field.column)
-        if scheme is None or len(self._changed) > 1:
+    def _new_bucket(self, key: Mapping[str, Any]) -> int | None:
+        """Return the bucket after the update of a row whose key is this."""
+        layout = self._layout
+        new = {field.column: value for field, _, value in self._changed}
+        if new.keys() <= {*layout.key}:
+            values = {**key, **new}
+            if len(values) < len(layout.key):
+                return None
+            return bucket_of(layout, values)
+        if len(new) > 1:
             raise self._refused()
-        return int(scheme.bucket(value))
+        ((column, value),) = new.items()
+        return int(layout.locators[column].bucket(value))
 
-    def _rows(self) -> list[tuple[Any, int]]:
-        """Return the primary key and the bucket of each row that is to be written."""
-        layout, query = self._layout, self._update.query
-        (name,) = layout.key
-        fields = query.get_meta().local_concrete_fields
-        field = next(one for one in fields if one.column == name)
-        select = query.chain(klass=Query)
+    @property
+    def _pk(self) -> Any:
+        return self._update.query.get_meta().pk
+
+    def _keys(self) -> Iterator[Mapping[str, Any]]:
+        """Yield the key, by column, of each row that is to be written."""
+        columns = self._layout.key
+        fields = self._update.query.get_meta().local_concrete_fields
+        names = {field.column: field.attname for field in fields}
+        for row in self._select([names[column] for column in columns]):
+            yield dict(zip(columns, row, strict=True))
+
+    def _select(self, names: Sequence[str]) -> Iterator[Any]:
+        """Return these fields of each row that is to be written."""
+        select = self._update.query.chain(klass=Query)
         select.clear_ordering(force=True)
         select.clear_select_clause()
-        select.add_fields([query.get_meta().pk.attname, field.attname])
+        select.add_fields(list(names))
         compiler = select.get_compiler(self._connection.alias)
-        rows = compiler.results_iter(compiler.execute_sql(MULTI))
-        return [(row[0], layout.locators[name].bucket(row[1])) for row in rows]
+        rows: Iterator[Any] = compiler.results_iter(compiler.execute_sql(MULTI))
+        return rows
 
     def _places(self, keys: Sequence[Any]) -> dict[Alias, list[Any]]:
         """Return the keys by the shard that has their rows, which stay locked."""
