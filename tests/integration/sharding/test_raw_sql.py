@@ -83,8 +83,9 @@ def test_a_row_of_another_shard_is_not_inserted(shop: str) -> None:
     with on_shard(SHOP, shard=FIRST), pytest.raises(KeyMismatch) as caught:
         Country.objects.using(SHOP).create(code=code_on(SECOND), name="a")
     assert str(caught.value) == (
-        "A row of sharded.Country belongs on 'shop_1', but was to be inserted inside "
-        "on_shard() of 'shop_0'.\nHint: Insert it outside of the block."
+        "A row of sharded.Country belongs on 'shop_1', but was to be inserted on "
+        "'shop_0'.\nHint: Insert it outside of on_shard(), on the sharded alias "
+        "'shop'."
     )
     assert Country.objects.using(SHOP).count() == 0
 

@@ -192,8 +192,9 @@ class Inserting:
             if target is not None and alias not in target:
                 raise KeyMismatch(
                     f"A row of {self._layout.model} belongs on {alias!r}, but was to "
-                    f"be inserted inside on_shard() of {', '.join(target)!r}.",
-                    hint="Insert it outside of the block.",
+                    f"be inserted on {', '.join(target)!r}.",
+                    hint="Insert it outside of on_shard(), on the sharded alias "
+                    f"{self._cluster.name!r}.",
                 )
 
     def _send_groups(
