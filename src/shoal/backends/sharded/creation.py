@@ -25,6 +25,9 @@ class ShardedCreation(_Base):
 
     connection: Any
     _old_names: dict[str, str]
+    _control: Any = None
+    """The control database's connection, as long as its test database is ours."""
+    _old_control: str = ""
 
     def test_db_signature(self) -> tuple[str, str, str, str]:
         return ("", "", "shoal.backends.sharded", self.connection.alias)
@@ -59,9 +62,21 @@ class ShardedCreation(_Base):
         name = control.creation._get_test_db_name()
         is_shard = control.alias in self._old_names
         if not is_shard and control.settings_dict["NAME"] != name:
+            self._control, self._old_control = control, control.settings_dict["NAME"]
             control.creation.create_test_db(
                 verbosity, autoclobber, keepdb=keepdb, **NOT_SERIALIZED
             )
+            # Tests may ask for it, too: Django would make another, without the map.
+            control.creation.create_test_db = self._hand_over
+
+    def _hand_over(self, *args: Any, serialize: bool = False, **kwargs: Any) -> str:
+        """Let Django have, and destroy, the control database that is there already."""
+        control, self._control = self._control, None
+        del control.creation.create_test_db
+        if serialize:
+            contents = control.creation.serialize_db_to_string()
+            control._test_serialized_contents = contents
+        return str(control.settings_dict["NAME"])
 
     def destroy_test_db(
         self,
@@ -74,6 +89,10 @@ class ShardedCreation(_Base):
         for shard in self.connection.shard_connections():
             old = self._old_names.get(shard.alias)
             shard.creation.destroy_test_db(old, verbosity, keepdb, suffix)
+        if self._control is not None and suffix is None:
+            control, self._control = self._control, None
+            del control.creation.create_test_db
+            control.creation.destroy_test_db(self._old_control, verbosity, keepdb)
 
     def _clone_test_db(self, suffix: str, verbosity: int, keepdb: bool = False) -> None:
         for shard in self.connection.shard_connections():
