@@ -59,12 +59,16 @@ def class_over(engine: str) -> Any:
         "SchemaEditorClass": (ShardedSchemaEditor, vendor.SchemaEditorClass),
     }
     made = {name: _named(engine, bases) for name, bases in parts.items()}
-    return _named(engine, (ShardedConnection, vendor), over=vendor, **made)
+    return type(
+        vendor.__name__,
+        (ShardedConnection, vendor),
+        {"__module__": __name__, "over": vendor, **made},
+    )
 
 
-def _named(engine: str, bases: tuple[Any, ...], **attributes: Any) -> Any:
+def _named(engine: str, bases: tuple[Any, ...]) -> Any:
     """Return a class that is found in this module by its name, as others are."""
     name = f"{bases[0].__name__}_{engine.replace('.', '_')}"
-    made = type(name, bases, {"__module__": __name__, **attributes})
+    made = type(name, bases, {"__module__": __name__})
     globals()[name] = made
     return made
