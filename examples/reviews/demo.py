@@ -1,6 +1,6 @@
 """Takes a port and a number of reviews, gives the whole site on servers of its own.
 
-Starts six PostgreSQL servers, makes the tables, loads the ratings, and serves until
+Starts eight PostgreSQL servers, makes the tables, loads the ratings, and serves until
 Ctrl-C. Nothing of it stays. With --smoke it visits every page itself instead.
 """
 
@@ -21,9 +21,10 @@ from django.core.management import CommandError, call_command
 from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
 from rich.console import Console
 from shoal.errors import ShoalError
-from shoal.lab import Lab, Postgres
+from shoal.lab import Lab, LabServer, Postgres
 
 HOST, USUAL_PORT = "127.0.0.1", 8000
+SHARDS = 4
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -81,8 +82,6 @@ def listening(options: argparse.Namespace) -> Iterator[ThreadedWSGIServer]:
 
 def run(server: ThreadedWSGIServer, options: argparse.Namespace) -> int:
     begun = time.perf_counter()
-    if options.smoke:
-        logging.disable()  # it stops a server on purpose, and says itself what it saw
     with lab() as servers:
         console.print(
             f"{len(list(servers))} servers: {time.perf_counter() - begun:.1f} s"
@@ -91,6 +90,7 @@ def run(server: ThreadedWSGIServer, options: argparse.Namespace) -> int:
         address = f"http://{HOST}:{server.server_address[1]}"
         with serving(server):
             if options.smoke:
+                be_quiet()
                 import smoke
 
                 return smoke.walk(address, servers, console)
@@ -102,7 +102,7 @@ def run(server: ThreadedWSGIServer, options: argparse.Namespace) -> int:
 def lab() -> Lab:
     return Lab(
         Postgres("products", replicas=("products_r1", "products_r2")),
-        Postgres("reviews", replicas=("reviews_r1",)),
+        *(Postgres(f"reviews_{number}") for number in range(SHARDS)),
         Postgres("accounts"),
     )
 
@@ -116,6 +116,12 @@ def prepare(servers: Lab, options: argparse.Namespace) -> None:
     for server in servers:
         if server.primary:
             server.wait_until_replayed()
+
+
+def be_quiet() -> None:
+    """A smoke test stops servers on purpose, and says itself what it saw."""
+    for name in ("django", "django.server", "shoal.routing"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 @contextmanager
@@ -142,12 +148,17 @@ def greet(address: str, servers: Lab) -> None:
     console.print(f"  log in    reviewer17 (1 to 671), password {DEMO_PASSWORD}")
     console.print(f"  admin     {address}/admin/ as {STAFF}, password {DEMO_PASSWORD}")
     for server in servers:
-        follows = f"replica of {server.primary}" if server.primary else "primary"
-        console.print(f"  server    {server.name}, {follows}, port {server.port}")
+        console.print(f"  server    {server.name}, {kind(server)}, port {server.port}")
     console.print(
         "\nEach page tells at its end who answered, and why. Ctrl-C stops all."
     )
     sys.stdout.flush()
+
+
+def kind(server: LabServer) -> str:
+    if server.primary:
+        return f"replica of {server.primary}"
+    return "shard of reviews" if server.name.startswith("reviews_") else "primary"
 
 
 if __name__ == "__main__":

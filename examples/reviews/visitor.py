@@ -8,12 +8,25 @@ from dataclasses import dataclass
 from html import unescape
 from http.client import HTTPConnection
 from http.cookies import SimpleCookie
+from typing import NamedTuple
 from urllib.parse import urlencode, urljoin, urlsplit
 
 TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
 QUERY = re.compile(
-    r'<li data-cluster="([^"]*)" data-server="([^"]*)" data-role="([^"]*)">'
+    r'<li data-cluster="([^"]*)" data-server="([^"]*)" data-role="([^"]*)"'
+    r' data-event="([^"]*)">'
 )
+
+
+class Asked(NamedTuple):
+    """One query, or a part of one, as the panel tells it."""
+
+    cluster: str
+    server: str
+    role: str
+    """`shards` for a query over several, of which there are parts."""
+    event: str
+    """What the log of Shoal calls it; `part` for what one server was asked for it."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +46,15 @@ class Page:
         return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", body)))
 
     @property
-    def queries(self) -> list[tuple[str, str, str]]:
-        """Cluster, server and role of each query, as the page says itself."""
-        return QUERY.findall(self.html)
+    def queries(self) -> list[Asked]:
+        """Each query with its parts, as the page says itself."""
+        return [Asked(*found) for found in QUERY.findall(self.html)]
 
     @property
     def servers(self) -> dict[str, int]:
         """How many queries each server answered."""
-        names = [f"{name} ({role})" for _cluster, name, role in self.queries]
+        asked = [query for query in self.queries if query.role != "shards"]
+        names = [f"{query.server} ({query.role})" for query in asked]
         return {name: names.count(name) for name in sorted(set(names))}
 
     @property

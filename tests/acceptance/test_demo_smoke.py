@@ -21,8 +21,8 @@ from shoal.lab import Lab, Postgres
 EXAMPLE = Path(__file__).parents[2] / "examples" / "reviews"
 SETTINGS = "reviewsite.settings"
 WITHIN = 240
-REPLICAS = ("products_r1", "products_r2", "reviews_r1")
-SERVERS = ("products", "reviews", "accounts", *REPLICAS)
+SHARDS = tuple(f"reviews_{number}" for number in range(4))
+SERVERS = ("products", "products_r1", "products_r2", "accounts", *SHARDS)
 
 
 def run(
@@ -43,12 +43,19 @@ def test_smoke_visits_every_page() -> None:
     done = run("demo.py", "--smoke")
     assert done.returncode == 0, done.stdout + done.stderr
     steps = re.findall(r"^ok +(.+?) +\d+ ms", done.stdout, re.MULTILINE)
-    assert {"write", "replicas behind", "admin deletes", "tables"} <= set(steps)
+    assert {
+        "write",
+        "replicas behind",
+        "a shard down",
+        "admin deletes",
+        "tables",
+    } <= set(steps)
     assert f"{len(steps)} of {len(steps)} steps went well." in done.stdout
     for answer in (
         "products_r",
         "(replica)",
-        "reviews (primary)",
+        "reviews_0 (shard)",
+        "reviews_3 (shard)",
         "accounts (primary)",
     ):
         assert answer in done.stdout
@@ -110,8 +117,8 @@ def test_fewer_reviews_than_the_real_ones_are_refused() -> None:
 
 def test_the_example_has_tests_of_its_own_and_no_check_complains() -> None:
     products = Postgres("products", replicas=("products_r1", "products_r2"))
-    reviews = Postgres("reviews", replicas=("reviews_r1",))
-    with Lab(products, reviews, Postgres("accounts")) as lab:
+    shards = [Postgres(shard) for shard in SHARDS]
+    with Lab(products, *shards, Postgres("accounts")) as lab:
         env = {"REVIEWS_DATABASES": json.dumps(lab.databases)}
         tests = run("-W", "error", "manage.py", "test", "--shuffle", env=env)
         assert tests.returncode == 0, tests.stderr

@@ -51,15 +51,39 @@ def test_the_panel_is_folded_and_tells_who_answered(screen: Screen) -> None:
         (line.get_attribute("data-cluster"), line.get_attribute("data-role"))
         for line in screen.all(".queries li")
     }
-    assert roles >= {("products", "replica"), ("reviews", "replica")}
+    assert roles >= {("products", "replica"), ("reviews", "shard")}
+    shards = {
+        line.get_attribute("data-server")
+        for line in screen.all(".queries li[data-cluster=reviews]")
+    }
+    assert len(shards) == 1
+    screen.shows("One shard: product_id is the key, and says where the rows are.")
     screen.shoot("panel")
+
+
+@pytest.mark.parametrize("path", ["/", "/people/reviewer17/"])
+def test_the_panel_tells_what_was_brought_together(screen: Screen, path: str) -> None:
+    screen.open(path)
+    screen.find(".queries summary").click()
+    shards = {
+        part.get_attribute("data-server")
+        for part in screen.all(".queries li[data-event=query_gathered] li")
+        if part.get_attribute("data-role") == "shard"
+    }
+    assert shards == {f"reviews_{number}" for number in range(4)}
+    screen.shows("Brought together")
+    screen.shows("rows of reviews_review")
+    screen.shoot("panel-person" if "people" in path else "panel-home")
 
 
 def test_each_page_says_where_it_came_from(screen: Screen) -> None:
     screen.open(MATRIX)
     films, reviews = (line.text for line in screen.all(".source"))
     assert films.startswith("Films came from replica products_r")
-    assert reviews == "Reviews came from replica reviews_r1."
+    assert reviews.startswith("Reviews came from one shard, reviews_")
+    screen.open("/")
+    together = "Reviews came from several shards, brought together on reviews_0."
+    assert together in [line.text for line in screen.all(".source")]
     screen.allowed.append("404")
     screen.open("/no/such/page/")
     assert screen.all(".source") == []
@@ -137,7 +161,7 @@ def test_sign_up_write_edit_and_delete(screen: Screen, name: str) -> None:
     screen.shows("Better than I remembered.")
     [reason] = {
         line.get_attribute("data-reason")
-        for line in screen.all(".source[data-cluster=reviews]")
+        for line in screen.all(".source[data-cluster=products]")
     }
     assert reason in ("caught up", "not caught up")
     screen.shoot("film-own")
@@ -192,6 +216,9 @@ def test_admin(screen: Screen) -> None:
     screen.fill("#id_username", "staff")
     screen.fill("#id_password", "shoal-demo")
     screen.find("#login-form [type=submit]").click()
+    screen.open("/admin/reviews/review/")
+    screen.shows("Without any, the latest are listed")
+    screen.shoot("admin-latest")
     screen.open("/admin/reviews/review/?q=matrix")
     assert "The Matrix" in screen.text
     screen.find(".queries summary").click()

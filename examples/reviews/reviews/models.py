@@ -1,22 +1,28 @@
-"""What people think of products: the cluster "reviews".
+"""What people think of products: the cluster "reviews", on four shards.
+
+All reviews of one product are on one shard, so its page asks that one, and the shard
+itself sees to it that nobody reviews a product twice. A person's reviews are all over.
 
 The product and the author live on other servers, so the database can't check these
 two foreign keys (`db_constraint=False`) and Django must not look for reviews where the
 product or the person is deleted (`DO_NOTHING`); reviews/farewell.py does what has to
-be done. Nothing joins across servers: `related_name="+"` leaves no reverse side to
-join through by mistake.
+be done. A query of reviews may join both: the rows are brought together for it. One of
+products or of people can't join reviews, so `related_name="+"` leaves no reverse side
+to join through by mistake.
 """
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
+from shoal.placement import sharded
 
 from products.models import Product
 
 RATINGS = [(half, f"{half / 2:g}") for half in range(1, 11)]
 
 
+@sharded(key="product")
 class Review(models.Model):
     product = models.ForeignKey(
         Product, models.DO_NOTHING, db_constraint=False, related_name="+"

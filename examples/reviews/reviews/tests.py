@@ -1,17 +1,34 @@
 """Writing and deleting reviews, whose products and people are on other servers."""
 
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from io import StringIO
+from typing import Any
 
 from django.core.management import call_command
 from django.db import IntegrityError, transaction
-from django.test import SimpleTestCase
+from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory, SimpleTestCase
+from shoal.placement import shard_of
 from shoal.testing import TestCase, assertQueriesOn
 
 from accounts.models import User
 from products.models import Product
 from reviews.figures import Distribution, refresh
 from reviews.models import Review
+from reviews.reading import among_latest, latest_reviews
 from reviews.views import keep
+from reviewsite.queries import PLACE, QueryPanel
+
+SHARDS = ("reviews_0", "reviews_1", "reviews_2", "reviews_3")
+
+
+def film_on(shard: str, title: str = "Heat") -> Product:
+    """Make films until one has its reviews on this shard."""
+    while True:
+        film = Product.objects.create(title=title, year=1995)
+        if shard_of(Review, film.pk) == shard:
+            return film
 
 
 class Figures(SimpleTestCase):
@@ -82,6 +99,7 @@ class Reviews(TestCase):
         Review.objects.create(product=self.film, author=self.ada, half_stars=8)
         for expected in (1, 2):
             with (
+                assertQueriesOn(shard_of(Review, self.film.pk), 2),
                 assertQueriesOn("reviews", 2),
                 assertQueriesOn("accounts", 1),
             ):
@@ -122,8 +140,7 @@ class Reviews(TestCase):
         film = self.client.get(self.film.get_absolute_url())
         self.assertContains(film, "Former reviewer")
         listed = self.client.get("/admin/reviews/review/")
-        self.assertContains(listed, "(deleted)")
-        self.assertContains(listed, "(left)")
+        self.assertContains(listed, "Heat (1995)", 1)
 
     def test_reconcile_puts_right_what_was_left_over(self) -> None:
         Review.objects.create(product_id=10**9, author=self.ada, half_stars=8)
@@ -141,16 +158,28 @@ class Reviews(TestCase):
     def test_figures_of_a_film_that_is_gone_are_nobodys_concern(self) -> None:
         refresh([10**9])
 
-    def test_the_admin_moves_a_review_and_counts_both_films(self) -> None:
+    def test_the_admin_changes_a_review_but_not_its_film(self) -> None:
         other = Product.objects.create(title="Alien")
         review = Review.objects.create(product=self.film, author=self.ada, half_stars=8)
-        refresh([self.film.pk])
         self.client.force_login(self.bob)
         fields = {"product": other.pk, "author": self.ada.pk, "half_stars": 6}
         when = {"created_0": "2020-01-01", "created_1": "12:00:00"}
         self.post(f"/admin/reviews/review/{review.pk}/change/", **fields, **when)
-        self.assertEqual(self.copied(self.film), (0, 0))
-        self.assertEqual(self.copied(other), (1, 6))
+        self.assertEqual(self.copied(self.film), (1, 6))
+        self.assertEqual(Review.objects.get().product_id, self.film.pk)
+
+    def test_the_admin_adds_a_review_of_any_film(self) -> None:
+        self.client.force_login(self.bob)
+        for number, shard in enumerate(SHARDS):
+            film = film_on(shard)
+            fields = {"product": film.pk, "author": self.ada.pk, "half_stars": 6}
+            when = {"created_0": "2020-01-01", "created_1": "12:00:00"}
+            self.post("/admin/reviews/review/add/", **fields, **when)
+            self.assertEqual(Review.objects.using(shard).get().product_id, film.pk)
+            self.assertEqual(Review.objects.count(), number + 1)
+            self.assertEqual(self.copied(film), (1, 6))
+            page = self.client.post("/admin/reviews/review/add/", {**fields, **when})
+            self.assertContains(page, "already exists")
 
     def test_the_admin_deletes_several_and_counts_their_films(self) -> None:
         review = Review.objects.create(product=self.film, author=self.ada, half_stars=8)
@@ -170,3 +199,99 @@ class Reviews(TestCase):
             with self.subTest(words):
                 page = self.client.get("/admin/reviews/review/", {"q": words})
                 self.assertContains(page, "Heat (1995)", found)
+
+
+class OnFourShards(TestCase):
+    def setUp(self) -> None:
+        self.ada = User.objects.create_user("ada", display_name="Ada")
+        self.films = {shard: film_on(shard, f"Film of {shard}") for shard in SHARDS}
+
+    def review(self, shard: str, **fields: object) -> Review:
+        fields = {"author": self.ada, "half_stars": 8, **fields}
+        return Review.objects.create(product=self.films[shard], **fields)
+
+    def test_a_review_lands_on_the_shard_of_its_film_and_nowhere_else(self) -> None:
+        for shard in SHARDS:
+            review = self.review(shard)
+            where = Review.objects.filter(pk=review.pk)
+            found = [name for name in SHARDS if where.using(name).exists()]
+            self.assertEqual(found, [shard])
+
+    def test_the_page_of_a_film_asks_one_shard(self) -> None:
+        for asked in SHARDS:
+            self.review(asked)
+            others = [shard for shard in SHARDS if shard != asked]
+            with (
+                assertQueriesOn(asked, 2),
+                assertQueriesOn(others[0], 0),
+                assertQueriesOn(others[1], 0),
+                assertQueriesOn(others[2], 0),
+            ):
+                page = self.client.get(self.films[asked].get_absolute_url())
+            self.assertContains(page, 'data-event="query_on_one_shard"', 2)
+            self.assertContains(page, "One shard: product_id is the key")
+            self.assertContains(page, "Reviews came from one shard, ")
+
+    def test_a_persons_reviews_are_those_of_all_shards(self) -> None:
+        for shard in SHARDS:
+            self.review(shard)
+        self.review("reviews_2", author=None)
+        self.client.force_login(self.ada)
+        for path in ("/account/", self.ada.get_absolute_url()):
+            page = self.client.get(path)
+            self.assertContains(page, "4 reviews, 4.0 stars on average")
+            for film in self.films.values():
+                self.assertContains(page, film.title, 1)
+            self.assertContains(page, 'data-event="query_gathered"', 2)
+            self.assertContains(page, "4 rows of reviews_review.")
+            self.assertContains(page, "Reviews came from several shards, brought ")
+
+    def test_the_latest_are_the_latest_of_all_shards(self) -> None:
+        begin = datetime(2020, 1, 1, tzinfo=UTC)
+        days = {"reviews_0": 1, "reviews_1": 7, "reviews_2": 3, "reviews_3": 5}
+        for shard, day in days.items():
+            self.review(shard, created=begin + timedelta(day))
+        shown = [review.product for review in latest_reviews(3)]
+        latest = ("reviews_1", "reviews_3", "reviews_2")
+        self.assertEqual(shown, [self.films[shard] for shard in latest])
+
+    def test_what_cannot_be_among_the_latest_is_left_where_it_is(self) -> None:
+        begin = datetime(2020, 1, 1, tzinfo=UTC)
+        for day in range(12):
+            shard = SHARDS[0 if day < 6 else day % 4]
+            when = begin + timedelta(day)
+            self.review(shard, created=when, author_id=1000 + day)
+        for count in (1, 2, 3, 5, 12, 20):
+            kept = among_latest(Review.objects.all(), count)
+            every = Review.objects.order_by("-created")
+            self.assertEqual(
+                list(kept.order_by("-created")[:count]), list(every[:count])
+            )
+        self.assertLess(among_latest(Review.objects.all(), 2).count(), 9)
+
+    def panel(self, act: Callable[[], object]) -> str:
+        """Say what the panel of a page shows that does this."""
+
+        def view(request: HttpRequest) -> HttpResponse:
+            act()
+            return HttpResponse(PLACE)
+
+        page: Any = QueryPanel(view)(RequestFactory().get("/"))
+        return str(page.content.decode())
+
+    def test_the_panel_says_where_a_change_was_written(self) -> None:
+        created = self.panel(lambda: self.review("reviews_3"))
+        self.assertIn("Written on one shard: product_id is the key.", created)
+        mine = Review.objects.filter(author=self.ada)
+        changed = self.panel(lambda: mine.update(half_stars=1))
+        every = "reviews_0, reviews_1, reviews_2 and reviews_3"
+        self.assertIn(f"Written on {every}: no key says where the rows are.", changed)
+        deleted = self.panel(mine.get().delete)
+        self.assertIn("Written on one shard: id carries its place.", deleted)
+
+    def test_staff_find_one_review_among_all_by_its_id(self) -> None:
+        review = self.review("reviews_1")
+        self.client.force_login(User.objects.create_superuser("bob"))
+        with assertQueriesOn("reviews_0", 0), assertQueriesOn("reviews_1", 1):
+            page = self.client.get(f"/admin/reviews/review/{review.pk}/change/")
+        self.assertContains(page, "One shard: id carries its place")

@@ -1,14 +1,16 @@
 """Takes a request, gives its page with a panel: which server answered which query.
 
 Django hands every query of a connection to the connection's execute wrappers, so the
-panel sees raw SQL, sessions and the admin too. The server is asked for its own name
-once per connection; a recorded query costs no query.
+panel sees raw SQL, sessions and the admin too. A query of the reviews passes twice: on
+the sharded alias as it was asked, and below it on each shard as that was asked. The
+server is asked for its own name once per connection; a recorded query costs no query.
 """
 
 import re
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -18,6 +20,8 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from shoal.topology import get_topology
+
+from reviewsite.ways import BY_HAND, heard, in_words
 
 PLACE = b"<!-- queries -->"
 LONGEST_SQL = 180
@@ -32,20 +36,51 @@ class Server:
     role: str
 
 
-@dataclass(frozen=True)
+@dataclass
 class Query:
-    server: Server
+    alias: str
     sql: str
-    milliseconds: float
+    server: Server | None = None
+    """`None`: several, each with a part of its own."""
+    milliseconds: float = 0.0
+    event: str = ""
+    """What the log of Shoal calls it, if it was asked on a sharded alias."""
+    way: str = ""
+    """Why these shards, in words."""
+    home: str = ""
+    """Where rows were brought together."""
+    rows: int | None = None
+    """How many it has brought there."""
+    parts: list["Query"] = field(default_factory=list)
+
+    def settle(self, records: list[Any]) -> None:
+        """Take in what was told: of one shard, the shard is who answered."""
+        if records:
+            self.way, self.event = in_words(records[-1]), records[-1].event
+            self.home = getattr(records[-1], "home", "")
+            self._count(getattr(records[-1], "tables", ()))
+        elif len(self.parts) > 1:
+            self.way, self.event = BY_HAND, "by_hand"
+        if len(self.parts) == 1 and not self.home:
+            self.server = self.parts.pop().server
+
+    def _count(self, tables: Sequence[Any]) -> None:
+        for table in tables:
+            for part in self.parts:
+                if f" FROM {table.table} " in part.sql:
+                    part.rows = table.rows.get(part.alias)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Trace:
     queries: list[Query] = field(default_factory=list)
+    _open: list[Query] = field(default_factory=list)
+    """Those that are being answered, innermost last."""
 
     @property
     def servers(self) -> list[Server]:
-        return list(dict.fromkeys(query.server for query in self.queries))
+        asked = [part for query in self.queries for part in (query, *query.parts)]
+        return list(dict.fromkeys(one.server for one in asked if one.server))
 
     @property
     def milliseconds(self) -> float:
@@ -59,14 +94,43 @@ class Trace:
         many: bool,
         context: dict[str, Any],
     ) -> Any:
+        connection = context["connection"]
+        sharded = is_sharded(connection.alias)
         # Asked first: after a failed query of a transaction it couldn't be.
-        server = server_of(context["connection"])
+        server = None if sharded else server_of(connection)
+        query = Query(connection.alias, shorten(str(sql)), server)
+        with ExitStack() as stack:
+            stack.enter_context(self._measured(query))
+            if sharded:
+                stack.enter_context(self._taken_apart(query))
+            return execute(sql, params, many, context)
+
+    @contextmanager
+    def _measured(self, query: Query) -> Iterator[None]:
+        siblings = self._open[-1].parts if self._open else self.queries
         start = time.perf_counter()
         try:
-            return execute(sql, params, many, context)
+            yield
         finally:
-            spent = 1000 * (time.perf_counter() - start)
-            self.queries.append(Query(server, shorten(str(sql)), spent))
+            query.milliseconds = 1000 * (time.perf_counter() - start)
+            # A statement that Shoal has to take apart first was sent nowhere.
+            if query.server or query.parts:
+                siblings.append(query)
+
+    @contextmanager
+    def _taken_apart(self, query: Query) -> Iterator[None]:
+        """What shards are asked meanwhile are parts of this query."""
+        self._open.append(query)
+        try:
+            with heard() as records:
+                yield
+        finally:
+            self._open.pop()
+            query.settle(records)
+
+
+tracing: ContextVar[Trace] = ContextVar("tracing")
+"""That of the request which is being answered."""
 
 
 class QueryPanel:
@@ -77,7 +141,9 @@ class QueryPanel:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         trace = Trace()
+        token = tracing.set(trace)
         with ExitStack() as stack:
+            stack.callback(tracing.reset, token)
             for alias in connections:
                 stack.enter_context(connections[alias].execute_wrapper(trace.record))
             response = self.get_response(request)
@@ -104,19 +170,27 @@ def server_of(connection: Any) -> Server:
         with opened.cursor() as cursor:
             cursor.execute(IDENTITY)
             name, follows = cursor.fetchone()
-        role = "replica" if follows else "primary"
-        known = asked[opened] = Server(cluster_of(connection.alias), name, role)
+        cluster, is_shard = place_of(connection.alias)
+        role = "replica" if follows else "shard" if is_shard else "primary"
+        known = asked[opened] = Server(cluster, name, role)
     return known
 
 
-def cluster_of(alias: str) -> str:
+def place_of(alias: str) -> tuple[str, bool]:
+    """Return the cluster, and whether the alias is one shard of it."""
     cluster, _edition = get_topology().by_alias[alias]
-    return cluster.name
+    return cluster.name, cluster.is_sharded
+
+
+def is_sharded(alias: str) -> bool:
+    """Say whether the alias stands for shards, and has no server of its own."""
+    name, is_one_of_shards = place_of(alias)
+    return is_one_of_shards and name == alias
 
 
 def shorten(sql: str) -> str:
     """Keep what tells queries apart; values aren't in the text that Django passes."""
     text = re.sub(r"\s+", " ", sql.replace('"', "")).strip()
-    text = re.sub(r"\((?:%s, ){3,}%s\)", "(…)", text)
+    text = re.sub(r"\((?:\(?%s\)?, ){3,}\(?%s\)?\)", "(…)", text)
     text = re.sub(r"^SELECT (?!COUNT|AVG|\(1\))(.{60,}?) FROM ", "SELECT … FROM ", text)
     return text if len(text) <= LONGEST_SQL else text[: LONGEST_SQL - 1] + "…"

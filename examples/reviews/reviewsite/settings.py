@@ -19,10 +19,13 @@ ALIASES = {
     "products": "products",
     "products_r1": "products",
     "products_r2": "products",
-    "reviews": "reviews",
-    "reviews_r1": "reviews",
+    "reviews_0": "reviews_0",
+    "reviews_1": "reviews_1",
+    "reviews_2": "reviews_2",
+    "reviews_3": "reviews_3",
     "accounts": "accounts",
 }
+SHARDS = [alias for alias in ALIASES if alias.startswith("reviews_")]
 
 
 def read_databases(text: str) -> dict[str, dict[str, Any]]:
@@ -44,7 +47,12 @@ DEBUG = os.environ.get("REVIEWS_DEBUG") == "1"
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 
 # Three clusters and no default: each app says where it lives, nothing is left over.
-DATABASES = {"default": {}, **read_databases(os.environ.get("REVIEWS_DATABASES", ""))}
+DATABASES = {
+    "default": {},
+    # Stands for the four shards of the reviews. It has no server of its own.
+    "reviews": {"ENGINE": "shoal.backends.sharded"},
+    **read_databases(os.environ.get("REVIEWS_DATABASES", "")),
+}
 DATABASE_ROUTERS = ["shoal.routing.Router"]
 SHOAL = {
     "CLUSTERS": {
@@ -55,8 +63,11 @@ SHOAL = {
             "APPS": ["products"],
             "REPLICAS": ["products_r1", "products_r2"],
         },
-        "reviews": {"APPS": ["reviews"], "REPLICAS": ["reviews_r1"]},
+        "reviews": {"APPS": ["reviews"], "SHARDS": SHARDS},
     },
+    # Says which shard has which reviews, and which ids come next. Nobody can write a
+    # review without an account, so it costs nothing that this server has to be up.
+    "CONTROL": "accounts",
 }
 
 INSTALLED_APPS = [
@@ -127,6 +138,13 @@ STATIC_URL = "static/"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "handlers": {"errors": {"class": "logging.StreamHandler", "level": "ERROR"}},
-    "loggers": {"django": {"handlers": ["errors"], "level": "INFO"}},
+    "handlers": {
+        "errors": {"class": "logging.StreamHandler", "level": "ERROR"},
+        "panel": {"class": "reviewsite.ways.Told"},
+    },
+    "loggers": {
+        "django": {"handlers": ["errors"], "level": "INFO"},
+        # Which shards each statement was sent to, and why: for the panel of queries.
+        "shoal.sharding": {"handlers": ["panel"], "level": "DEBUG", "propagate": False},
+    },
 }

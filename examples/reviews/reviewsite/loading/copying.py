@@ -1,6 +1,7 @@
 """Takes rows, copies those that are not there yet into a table, as fast as it goes.
 
 PostgreSQL's COPY can't skip rows that exist, so they go through a temporary table.
+COPY is no query of Django's, so whoever copies into a sharded table says which shard.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -18,9 +19,10 @@ def copy_new(
     columns: Sequence[str],
     rows: Iterable[Sequence[Any]],
     tick: Tick = lambda rows: None,
+    alias: str | None = None,
 ) -> int:
     """Copy all or nothing; say how many rows were new."""
-    alias = router.db_for_write(model)
+    alias = alias or router.db_for_write(model)
     table, names = model._meta.db_table, ", ".join(columns)
     with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
         cursor.execute(

@@ -1,13 +1,17 @@
 """Takes films, people and ratings, brings each into its own cluster.
 
-Every stage is all or nothing, and leaves alone what is there already; so a load that
-was interrupted is finished by loading again.
+Every stage is all or nothing, that of the reviews on each shard, and leaves alone what
+is there already; so a load that was interrupted is finished by loading again.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 from django.contrib.auth.hashers import make_password
 from django.db import router
+from shoal.placement import shard_of
+from shoal.sharding import new_ids
 
 from accounts.models import User
 from products.models import Genre, Product
@@ -25,6 +29,7 @@ USER_COLUMNS = (
     " is_superuser is_staff is_active first_name last_name email"
 )
 REST = (False, False, True, "", "", "")
+REVIEW_COLUMNS = "id product_id author_id half_stars text generated created"
 
 
 def load_films(films: Sequence[Film], tick: Tick) -> int:
@@ -89,15 +94,17 @@ def load_staff() -> bool:
     return True
 
 
-def load_reviews(ratings: Iterable[Rating], tick: Tick) -> int:
+def load_reviews(ratings: Sequence[Rating], tick: Tick) -> int:
+    """Send each review to the shard of its film."""
     alias = router.db_for_write(User)
-    ids = dict(User.objects.using(alias).values_list("username", "id"))
-    return copy_new(
-        Review,
-        ["product_id", "author_id", "half_stars", "text", "generated", "created"],
-        (
-            [r.film, ids[r.login], r.half_stars, r.text, r.generated, r.created]
-            for r in ratings
-        ),
-        tick,
+    people = dict(User.objects.using(alias).values_list("username", "id"))
+    shard = cache(lambda film: shard_of(Review, film))
+    rows: dict[str, list[Sequence[object]]] = defaultdict(list)
+    ids = new_ids(Review, [rating.film for rating in ratings])
+    for id, r in zip(ids, ratings, strict=True):
+        what = (r.half_stars, r.text, r.generated, r.created)
+        rows[shard(r.film)].append([id, r.film, people[r.login], *what])
+    columns = REVIEW_COLUMNS.split()
+    return sum(
+        copy_new(Review, columns, rows[name], tick, alias=name) for name in sorted(rows)
     )

@@ -1,13 +1,17 @@
 """Takes what this page has read so far, gives from which servers and why, in words."""
 
+from collections.abc import Iterator
+
 from django import template
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from shoal.routing import Choice, choices
 
+from reviewsite.queries import Trace, tracing
+
 register = template.Library()
 
-SUBJECTS = {"products": "Films", "reviews": "Reviews"}
+SUBJECTS = {"products": "Films"}
 FROM_REPLICA = {
     "caught up": "from replica {}, which had caught up",
     "any replica": "from replica {}",
@@ -21,19 +25,36 @@ FROM_PRIMARY = {
     "consistency": "from the primary: these are always read there",
 }
 WORDS = FROM_REPLICA | FROM_PRIMARY
+FROM_SHARDS = {
+    "query_gathered": "from several shards, brought together on {}",
+    "query_on_one_shard": "from one shard, {}",
+}
 
 
 @register.simple_tag
 def sources() -> SafeString:
-    """Say it for each cluster with replicas; stands behind all that is read."""
+    """Say it for films and for reviews; stands behind all that is read."""
+    trace = tracing.get(None)
     return format_html_join(
         "\n",
         '<p class="source" data-cluster="{}" data-reason="{}">{} came {}.</p>',
-        (
-            (name, choice.reason, SUBJECTS[name], in_words(choice))
-            for name, choice in sorted(choices().items())
-        ),
+        [*of_replicas(), *(of_shards(trace) if trace else ())],
     )
+
+
+def of_replicas() -> Iterator[tuple[str, str, str, str]]:
+    for name, choice in sorted(choices().items()):
+        yield name, choice.reason, SUBJECTS[name], in_words(choice)
+
+
+def of_shards(trace: Trace) -> Iterator[tuple[str, str, str, str]]:
+    """Of several queries, one that needed several shards counts."""
+    for event, words in FROM_SHARDS.items():
+        for query in trace.queries:
+            if query.event == event:
+                who = query.home or (query.server.name if query.server else "")
+                yield "reviews", event, "Reviews", words.format(who)
+                return
 
 
 def in_words(choice: Choice) -> str:
