@@ -1,35 +1,46 @@
 """
 `python -m benchmarks [name ...]`: run the benchmarks and print their tables.
 
-Without a name all of them, `sessions` with fewer reads: it takes half a minute then,
-and four when it is named. Each run adds a line to `benchmarks/history/`.
+Without a name all of them, `sessions` with fewer reads and `sharding` with fewer rows:
+a minute each, four and ten when they are named. Each run adds a line to
+`benchmarks/history/`.
 """
 
 import argparse
 import subprocess
 import sys
 
-from benchmarks import lab, router, sessions
+from benchmarks import lab, router, sessions, sharding
 
-BENCHMARKS = {"router": router.main, "lab": lab.main, "sessions": sessions.main}
+BENCHMARKS = {
+    "router": router.main,
+    "lab": lab.main,
+    "sessions": sessions.main,
+    "sharding": sharding.main,
+}
 FEWER_READS = 10_000
+FEWER_ROWS = 20_000
+LEAST = {"reads": 1, "rows": 100}
 
 
 def main() -> int:
     options = parse()
     names = options.names or list(BENCHMARKS)
-    reads = options.reads or (sessions.READS if options.names else FEWER_READS)
     if len(names) > 1:
-        return max(run(name, reads, keep=options.keep) for name in names)
-    if names == ["sessions"]:
-        return sessions.main(reads=reads, keep=options.keep)
-    return BENCHMARKS[names[0]](keep=options.keep)
+        return max([run(name, options) for name in names])
+    [name] = names
+    amounts = {
+        "sessions": {"reads": options.reads or sessions.READS},
+        "sharding": {"rows": options.rows or sharding.ROWS},
+    }
+    return BENCHMARKS[name](keep=options.keep, **amounts.get(name, {}))
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=", ".join(BENCHMARKS))
     parser.add_argument("--reads", type=int, metavar="N", help="of Shoal in sessions")
+    parser.add_argument("--rows", type=int, metavar="N", help="of reviews in sharding")
     parser.add_argument(
         "--no-record", dest="keep", action="store_false", help="leave history alone"
     )
@@ -38,15 +49,23 @@ def parse() -> argparse.Namespace:
         if name not in BENCHMARKS:
             known = ", ".join(BENCHMARKS)
             parser.error(f"No benchmark is named {name!r}. Known: {known}.")
-    if options.reads is not None and options.reads < 1:
-        parser.error(f"--reads {options.reads}: at least 1.")
+    for name, least in LEAST.items():
+        value = getattr(options, name)
+        if value is not None and value < least:
+            parser.error(f"--{name} {value}: at least {least}.")
+    if not options.names:
+        options.reads = options.reads or FEWER_READS
+        options.rows = options.rows or FEWER_ROWS
     return options
 
 
-def run(name: str, reads: int, *, keep: bool) -> int:
+def run(name: str, options: argparse.Namespace) -> int:
     """Run one in a process of its own, since Django is set up once in each."""
-    command = [sys.executable, "-m", "benchmarks", name, "--reads", str(reads)]
-    if not keep:
+    command = [sys.executable, "-m", "benchmarks", name]
+    for amount in LEAST:
+        value = getattr(options, amount)
+        command += [] if value is None else [f"--{amount}", str(value)]
+    if not options.keep:
         command.append("--no-record")
     return subprocess.run(command, check=False).returncode
 

@@ -16,6 +16,7 @@ PACKAGES = (
     "django-multidb-router",
     "django_replicated",
     "psycopg",
+    "SQLAlchemy",
 )
 
 
