@@ -29,18 +29,20 @@ _NOT_PLAIN = (Aggregate, DurationExpression, Now, Random)
 
 
 def is_fickle(expression: Any) -> bool:
+    """Say whether two servers may give an expression two values for the same row."""
+    return any(is_fickle_kind(type(part)) for part in expression.flatten())
+
+
+def is_fickle_kind(kind: type) -> bool:
     """
-    Say whether two servers may give an expression two values for the same row.
+    Say it of one kind of expression, whatever stands inside.
 
     The clock and chance do, and whatever function is not one of Django's own.
     """
-    for part in expression.flatten():
-        own = type(part).__module__.startswith("django.db.models.")
-        if isinstance(part, Now | Random | RawSQL) or (
-            isinstance(part, Func) and not own
-        ):
-            return True
-    return False
+    own = kind.__module__.startswith("django.db.models.")
+    return issubclass(kind, Now | Random | RawSQL) or (
+        issubclass(kind, Func) and not own
+    )
 
 
 def conjuncts(where: Any) -> Iterator[Any]:

@@ -5,16 +5,20 @@ A query is a level; a subquery is a level below the one that it stands in. A tab
 is joined twice, or stands on two levels, occurs twice.
 """
 
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.db.models import Model
+from django.db.models.expressions import RawSQL, Window
 from django.db.models.sql.subqueries import DeleteQuery, UpdateQuery
+from django.db.models.sql.where import ExtraWhere
 
 from shoal.placement import models_of_table
 from shoal.placement.models import bare_table_name
+from shoal.sharding.conditions import is_fickle_kind
 
 _NAME = re.compile(r"\b\w+\b(?![\"`]?\s*\.)")
 """What may be a table, and is not there to say whose column is meant."""
@@ -28,6 +32,11 @@ class Level:
     outer: "Level | None"
     aliases: dict[str, Any] = field(default_factory=dict)
     """The tables and joins that its SQL names, by alias."""
+    windows: list[Any] = field(default_factory=list)
+    """Its expressions over windows."""
+    groups: list[Any] | None = None
+    """What it groups by, `None` if it does not."""
+    selected: list[Any] = field(default_factory=list)
 
 
 class Levels:
@@ -37,6 +46,8 @@ class Levels:
         self.all: list[Level] = []
         self.by_hand: list[str] = []
         """SQL that the project has written, as it stands in the statement."""
+        self.is_fickle = False
+        """Whether two servers may give an expression two values for one row."""
         self._open: list[Level] = []
 
     def enter(self, query: Any) -> None:
@@ -55,8 +66,34 @@ class Levels:
             if query.alias_refcount.get(alias):
                 level.aliases[alias] = join
 
+    def saw(self, node: Any) -> None:
+        """Note what decides whether shards can work apart."""
+        kind = _kind(node.__class__)
+        if kind == "by hand":
+            self.by_hand += [node.sql] if hasattr(node, "sql") else node.sqls
+        elif kind == "window":
+            self._open[-1].windows.append(node)
+        self.is_fickle |= kind == "fickle"
+
+    def grouped(self, expressions: list[Any]) -> None:
+        if self._open:
+            self._open[-1].groups = expressions
+
+    def selected(self, expressions: list[Any]) -> None:
+        if self._open:
+            self._open[-1].selected = expressions
+
     def leave(self) -> None:
         self._open.pop()
+
+
+@functools.cache
+def _kind(node: type) -> str:
+    if issubclass(node, RawSQL | ExtraWhere):
+        return "by hand"
+    if issubclass(node, Window):
+        return "window"
+    return "fickle" if is_fickle_kind(node) else ""
 
 
 @dataclass(eq=False, frozen=True, slots=True)

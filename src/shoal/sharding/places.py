@@ -57,6 +57,15 @@ def pins(
     return _Places(found, layouts, vendor).pins()
 
 
+def equalities(
+    found: Sequence[Occurrence],
+    layouts: Mapping[Occurrence, Layout | None],
+    vendor: str,
+) -> list[Equal]:
+    """Return the columns that the statement sets equal and that give the bucket."""
+    return _Places(found, layouts, vendor).equals()
+
+
 class _Places:
     def __init__(
         self,
@@ -65,7 +74,7 @@ class _Places:
         vendor: str,
     ) -> None:
         self._vendor = vendor
-        self._found = {_place(one): one for one in found if one.level is not None}
+        self._found = {place_of(one): one for one in found if one.level is not None}
         self._layouts = {place: layouts[one] for place, one in self._found.items()}
         self._all = found
         self._levels = list(
@@ -79,7 +88,7 @@ class _Places:
         for level in self._levels:
             for place, buckets in self._pinned(level, level.query.where).items():
                 known[place] = _both(known.get(place), buckets)
-        equals = [e for level in self._levels for e in self._equals(level)]
+        equals = self.equals()
         changed = True
         while changed:
             changed = False
@@ -88,9 +97,12 @@ class _Places:
                 if buckets != known[equal.place]:
                     known[equal.place], changed = buckets, True
         return {
-            one: known[_place(one)] if one.level is not None else None
+            one: known[place_of(one)] if one.level is not None else None
             for one in self._all
         }
+
+    def equals(self) -> list[Equal]:
+        return [e for level in self._levels for e in self._equals(level)]
 
     def pins(self) -> dict[Occurrence, list[str]]:
         pinned = {
@@ -100,7 +112,7 @@ class _Places:
         }
         found = dict.fromkeys(one for one in self._located if one[0] in pinned)
         return {
-            one: [name for place, name in found if place == _place(one)]
+            one: [name for place, name in found if place == place_of(one)]
             for one in self._all
             if one.level is not None
         }
@@ -263,7 +275,8 @@ class _Places:
             yield Equal(here, mine, there, theirs)
 
 
-def _place(one: Occurrence) -> Place:
+def place_of(one: Occurrence) -> Place:
+    """Return by what an occurrence is known."""
     return (id(one.level), one.alias)
 
 

@@ -1,8 +1,9 @@
 """
-Takes a compiled query, decides who answers it: one shard, or all of them gathered.
+Takes a compiled query, decides who answers it, the cheapest that is proven right.
 
-A query runs on one shard if every row that it needs is there. Otherwise its tables are
-brought together, as much of them as it can need.
+One shard, if every row that it needs is there. Every shard its part, if no row of one
+meets a row of another. Otherwise its tables are brought together, as much of them as it
+can need.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,11 +16,13 @@ from shoal.placement.layout import Layout, layout_of
 from shoal.placement.models import get_placement
 from shoal.placement.scopes import current_target
 from shoal.routing import members
+from shoal.sharding.colocation import anchors, gives_bucket
 from shoal.sharding.gather import Gathering, Rows, Table, naming, tables
 from shoal.sharding.locking import Locking
-from shoal.sharding.occurrences import Levels, Occurrence, occurrences
+from shoal.sharding.occurrences import Level, Levels, Occurrence, occurrences
 from shoal.sharding.places import Buckets, pins, places
-from shoal.sharding.telling import Reason, Why, asked, gathered
+from shoal.sharding.scattering import scattering
+from shoal.sharding.telling import Reason, Why, asked, gathered, scattered
 from shoal.topology import Cluster, get_topology
 from shoal.topology.probe.asking import is_missing_file
 from shoal.types import Alias
@@ -57,6 +60,12 @@ class Reading:
         if shard is not None:
             asked(name, shard, where.why)
             return self._run(shard, sql, params, is_chunked=is_chunked)
+        apart = scattering(self._compiler, self.levels, where)
+        if apart is not None:
+            answer = apart.answer(sql, params, is_chunked=is_chunked)
+            if answer is not None:
+                scattered(name, apart.shards, where.why)
+                return answer
         return self._gather(where, sql, params)
 
     def _run(self, alias: Alias, sql: str, params: Any, *, is_chunked: bool) -> Any:
@@ -139,6 +148,19 @@ class Where:
         if len(needed) == 1:
             return needed.pop()
         return self._names[0] if anywhere or not needed else None
+
+    def anchors(self, base: Level) -> list[Occurrence]:
+        """Return the tables whose rows say which shard makes a row of the answer."""
+        return anchors(self._found, self._layouts, base, self._connection.vendor)
+
+    def gives_bucket(self, expression: Any, among: Sequence[Occurrence]) -> bool:
+        """Say whether equal values of an expression are always on one shard."""
+        return gives_bucket(expression, among, self._layouts, self._connection.vendor)
+
+    def shards_of(self, one: Occurrence) -> list[Alias]:
+        """Return the shards that have rows of a table which are needed."""
+        layout = self._layouts[one]
+        return self._shards(layout, self._places[one]) if layout else self._names
 
     def shards(self) -> list[Alias]:
         """Return the shards that have rows which are needed."""

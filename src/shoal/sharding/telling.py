@@ -54,6 +54,14 @@ def asked(cluster: ClusterName, shard: Alias, why: Callable[[], Why]) -> None:
         _tell("query on one shard", "query_on_one_shard", cluster, (shard,), why())
 
 
+def scattered(
+    cluster: ClusterName, shards: Sequence[Alias], why: Callable[[], Why]
+) -> None:
+    """Tell that shards have each answered a part of a query."""
+    if logger.isEnabledFor(logging.DEBUG):
+        _tell("query scattered", "query_scattered", cluster, tuple(shards), why())
+
+
 def gathered(
     cluster: ClusterName,
     home: Alias,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.db import DatabaseError, connections, transaction
-from django.db.models import Count, Func, IntegerField, Value
+from django.db.models import Count, Func, IntegerField, Value, Window
 from django.test import override_settings
 
 from shoal.errors import GatherTooLarge, QueryRefused
@@ -186,8 +186,9 @@ def test_the_limit_names_the_table_its_key_and_the_sizes(shop: str) -> None:
         product_on(shard, name="a")
     with limited(2):
         assert settings.SHOAL["CLUSTERS"][SHOP]["MAX_GATHER_ROWS"] == 2
+        count = Window(Count("pk"))
         with pytest.raises(GatherTooLarge) as caught:
-            list(Product.objects.using(SHOP).filter(name="a"))
+            list(Product.objects.using(SHOP).filter(name="a").annotate(n=count))
     assert str(caught.value) == (
         "A query over the shards of 'shop' needs more than MAX_GATHER_ROWS = 2 rows "
         "(so far sharded_product: 3).\n"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from django.db import connections, transaction
-from django.db.models import Count, Q
+from django.db.models import Count, Q, Window
 from django.test.utils import CaptureQueriesContext
 
 from shoal.placement import on_shard
@@ -61,11 +61,24 @@ def test_a_query_on_one_shard_says_why_there(shop: str, told: Any) -> None:
     assert brief(told()[0])[1:3] == ((THIRD,), "on_shard")
 
 
+def test_a_scattered_query_says_which_shards(shop: str, told: Any) -> None:
+    found = [product_on(shard, name="a").pk for shard in (FIRST, THIRD)]
+    products = Product.objects.using(SHOP)
+    told()
+    assert products.filter(name="a").count() == 2
+    assert brief(told()[0]) == ("query_scattered", SHARDS, "no key", ())
+    assert {row.pk for row in products.filter(pk__in=found)} == {*found}
+    key = "sharded_product.id"
+    expected = ("query_scattered", (FIRST, THIRD), "several keys", (key,))
+    assert brief(told()[0]) == expected
+
+
 def test_a_gathered_query_says_which_rows_from_where(shop: str, told: Any) -> None:
     one, two = (product_on(shard, name="a") for shard in (FIRST, THIRD))
     product_on(FOURTH, name="b")
     told()
-    assert Product.objects.using(SHOP).filter(name="a").count() == 2
+    rows = Product.objects.using(SHOP).filter(name="a")
+    assert [row.n for row in rows.annotate(n=Window(Count("pk")))] == [2, 2]
     (record,) = told()
     assert brief(record) == ("query_gathered", SHARDS, "no key", ())
     (table,) = record.tables

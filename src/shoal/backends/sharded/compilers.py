@@ -7,11 +7,10 @@ The SQL is compiled by the vendor's own compiler. What is Shoal's is who execute
 import functools
 from typing import Any
 
-from django.db.models.expressions import RawSQL
 from django.db.models.sql import compiler as django
-from django.db.models.sql.where import ExtraWhere
 
 from shoal.sharding.occurrences import Levels
+from shoal.sharding.ordering import OrderKeys
 from shoal.sharding.reading import Reading
 from shoal.sharding.writing.deleting import Deleting
 from shoal.sharding.writing.inserting import Inserting
@@ -23,6 +22,8 @@ class _Compiling:
 
     connection: Any
     query: Any
+    order_keys: OrderKeys | None = None
+    """Takes what rows are merged by, where this is a shard's part of an answer."""
 
     def as_sql(self, *args: Any, **kwargs: Any) -> Any:
         levels = _levels(self.connection)
@@ -35,11 +36,26 @@ class _Compiling:
             levels.leave()
 
     def compile(self, node: Any) -> Any:
-        if isinstance(node, RawSQL | ExtraWhere):
-            levels = _levels(self.connection)
-            if levels is not None:
-                levels.by_hand += [node.sql] if isinstance(node, RawSQL) else node.sqls
+        levels = _levels(self.connection)
+        if levels is not None:
+            levels.saw(node)
         return super().compile(node)  # type: ignore[misc]
+
+    def collapse_group_by(self, expressions: Any, having: Any) -> Any:
+        found = super().collapse_group_by(expressions, having)  # type: ignore[misc]
+        levels = _levels(self.connection)
+        if levels is not None:
+            levels.grouped(found)
+        return found
+
+    def get_extra_select(self, order_by: Any, select: Any) -> Any:
+        extra = super().get_extra_select(order_by, select)  # type: ignore[misc]
+        levels = _levels(self.connection)
+        if levels is not None:
+            levels.selected([one for one, _, _ in select])
+        if self.order_keys is not None:
+            extra += self.order_keys.add(self, order_by, [*select, *extra])
+        return extra
 
     def get_from_clause(self) -> Any:
         found = super().get_from_clause()  # type: ignore[misc]

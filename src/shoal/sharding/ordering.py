@@ -1,0 +1,194 @@
+"""
+Takes the ORDER BY of a query, gives what shards have to send for it, and merges rows by
+it. Pure.
+
+Only values are compared here which Python orders as the database does. Texts are not:
+their order is a collation's.
+"""
+
+import heapq
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from operator import itemgetter
+from typing import Any
+
+from django.core.exceptions import FieldError
+from django.db.models.expressions import Col, Ref
+from django.db.models.functions import Collate
+
+from shoal.placement.keys import end_of
+
+Row = Sequence[Any]
+
+_NUMBERS = {
+    "AutoField",
+    "BigAutoField",
+    "BigIntegerField",
+    "BooleanField",
+    "DecimalField",
+    "FloatField",
+    "IntegerField",
+    "PositiveBigIntegerField",
+    "PositiveIntegerField",
+    "PositiveSmallIntegerField",
+    "SmallAutoField",
+    "SmallIntegerField",
+}
+_TIMES = {"DateField", "DateTimeField", "TimeField"}
+_ALIKE = {
+    "postgresql": _NUMBERS | _TIMES | {"UUIDField"},
+    "mysql": _NUMBERS | _TIMES | {"DurationField"},
+}
+"""Kinds of fields whose values, as drivers return them, have the server's order."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderKey:
+    """One expression of an ORDER BY."""
+
+    index: int
+    """Its column among those that a shard sends."""
+    descending: bool
+    nulls_first: bool
+
+
+class OrderKeys:
+    """The columns that a shard sends for the order of its rows, beside its answer."""
+
+    def __init__(self, vendor: str) -> None:
+        self._vendor = vendor
+        self.keys: list[OrderKey] = []
+        self.is_alike = True
+        """Whether rows can be merged by them."""
+        self.width: int | None = None
+        """Columns of the answer itself; `None`: there are no others."""
+
+    def add(
+        self, compiler: Any, order_by: Sequence[Any], select: Sequence[Any]
+    ) -> list[Any]:
+        """Note where each expression is found; return those to select in addition."""
+        query = compiler.query
+        there = [(sql, tuple(params)) for _, (sql, params), _ in select]
+        aliases = [alias for _, _, alias in select]
+        more: list[Any] = []
+
+        def place(source: Any) -> int:
+            sql, params = compiler.compile(source)
+            one = (sql, tuple(params))
+            if one not in there:
+                more.append((source, (sql, params), f"shoal_{len(there)}"))
+                there.append(one)
+            return there.index(one)
+
+        # Django leaves out what only the model says of the order of groups.
+        is_left_out = query.group_by is not None and compiler._meta_ordering
+        for order, _ in () if is_left_out else order_by:
+            source: Any = order.expression
+            if isinstance(source, Ref):
+                named: Any = source
+                index, source = aliases.index(named.refs), named.source
+            else:
+                index = place(source)
+            self.is_alike = self.is_alike and is_alike(source, self._vendor)
+            nulls_first = _nulls_first(order, self._vendor)
+            self.keys.append(OrderKey(index, order.descending, nulls_first))
+        if query.group_by is None and not query.distinct:
+            # Rows that are equal in this come by their primary key.
+            for column in _primary_key(query):
+                self.keys.append(OrderKey(place(column), False, nulls_first=False))
+        self.width = len(select) if more else None
+        return more
+
+
+def _primary_key(query: Any) -> list[Any]:
+    meta, alias = query.get_meta(), query.base_table
+    if meta is None or alias is None:
+        return []
+    fields = getattr(meta.pk, "fields", None) or [meta.pk]
+    own = [field for field in fields if field.model is meta.concrete_model]
+    return [field.get_col(alias) for field in own]
+
+
+def _nulls_first(order: Any, vendor: str) -> bool:
+    if order.nulls_first or order.nulls_last:
+        return bool(order.nulls_first)
+    # PostgreSQL takes a NULL for larger than any value, the others for smaller.
+    return bool(order.descending) == (vendor == "postgresql")
+
+
+def is_alike(expression: Any, vendor: str) -> bool:
+    """Say whether Python orders the values of an expression as the server does."""
+    try:
+        kind = end_of(expression.output_field).get_internal_type()
+    except (AttributeError, FieldError):
+        return False
+    if vendor == "sqlite":
+        # Whatever the field, SQLite orders what is stored: numbers, texts, bytes.
+        return not any(map(_has_collation, expression.flatten()))
+    return kind in _ALIKE[vendor]
+
+
+def _has_collation(part: Any) -> bool:
+    target = part.target if isinstance(part, Col) else None
+    return isinstance(part, Collate) or bool(getattr(target, "db_collation", None))
+
+
+def merged(parts: Iterable[Iterable[Row]], keys: Sequence[OrderKey]) -> Iterator[Row]:
+    """Yield rows of sorted parts in their common order, holding one row of each."""
+    if not keys:
+        for part in parts:
+            yield from part
+        return
+    yield from heapq.merge(*parts, key=_key(keys))
+
+
+def sorted_rows(rows: list[Row], keys: Sequence[OrderKey]) -> list[Row]:
+    """Sort rows in memory; what is sorted in runs already costs little."""
+    for key in reversed(keys):
+        rows.sort(key=_key([key]))
+    return rows
+
+
+def _key(keys: Sequence[OrderKey]) -> Callable[[Row], Any]:
+    made = [_key_of(key) for key in keys]
+    if len(made) == 1:
+        return made[0]
+    return lambda row: [make(row) for make in made]
+
+
+def _key_of(key: OrderKey) -> Callable[[Row], Any]:
+    get, null = itemgetter(key.index), (-1 if key.nulls_first else 1, 0)
+    of: Any = _Down if key.descending else comparable
+    return lambda row: null if (v := get(row)) is None else (0, of(v))
+
+
+def comparable(value: Any) -> Any:
+    """Return what has the order of a value that is there."""
+    if isinstance(value, float | Decimal):
+        # PostgreSQL: larger than any number, and equal to itself.
+        return (1, 0) if math.isnan(value) else (0, value)
+    if isinstance(value, int):
+        return (0, value)
+    if isinstance(value, str | bytes):
+        # SQLite has different types in one column: numbers, then texts, then bytes.
+        return (2 + isinstance(value, bytes), value)
+    return (2, value)
+
+
+class _Down:
+    """A value whose order is the other way round."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = comparable(value)
+
+    def __lt__(self, other: "_Down") -> bool:
+        return bool(other.value < self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Down) and bool(self.value == other.value)
+
+    __hash__ = None  # type: ignore[assignment]

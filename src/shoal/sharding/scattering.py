@@ -1,0 +1,192 @@
+"""
+Takes a compiled query, asks every shard for its part of the answer, merges the parts.
+
+Only where that is proven to be the answer of one database: `scattering` says where.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shoal.sharding.folding import Fold, fold, fold_of
+from shoal.sharding.gather import naming
+from shoal.sharding.occurrences import Level, Levels
+from shoal.sharding.ordering import OrderKeys, Row, merged, sorted_rows
+from shoal.sharding.side_by_side import Asked, ask
+from shoal.types import Alias
+
+AT_ONCE = 500
+"""Rows that are fetched at once from each shard, where an answer is streamed."""
+
+
+def scattering(compiler: Any, levels: Levels, where: Any) -> "Scattering | None":
+    """
+    Return how the shards answer a query together; `None` if nothing proves that.
+
+    Each row of the tables is on one shard with all that it is joined with. Groups,
+    windows and equal rows are of one shard if a column that gives the bucket is a part
+    of what makes them so. Otherwise an aggregate is made of theirs, if it is one that
+    can be.
+    """
+    query = compiler.query
+    tops = [level for level in levels.all if level.outer is None]
+    base = tops[0] if len(tops) == 1 else None
+    if base is None or query.select_for_update or query.explain_info:
+        return None
+    if levels.by_hand or levels.is_fickle:
+        return None
+    folds: list[Fold] = []
+    inner_query = getattr(query, "inner_query", None)
+    if inner_query is not None or _is_one_row(query):
+        folds = _folds(compiler)
+        if not folds or query.is_sliced:
+            return None
+        if inner_query is not None:
+            inner = [level for level in levels.all if level.query is inner_query]
+            base = inner[0] if len(inner) == 1 and not inner_query.is_sliced else None
+    if base is None or not _is_apart(base, where):
+        return None
+    shards = where.shards_of(where.anchors(base)[0])
+    return Scattering(compiler=compiler, shards=shards, folds=folds)
+
+
+def _is_one_row(query: Any) -> bool:
+    """Say whether a query makes one row of all, without groups."""
+    made = query.annotation_select.values()
+    return query.group_by is None and any(one.contains_aggregate for one in made)
+
+
+def _folds(compiler: Any) -> list[Fold]:
+    query, vendor = compiler.query, compiler.connection.vendor
+    found = [fold_of(one, vendor) for one in query.annotation_select.values()]
+    is_more = query.default_cols or query.select or query.extra_select
+    is_more = is_more and getattr(query, "inner_query", None) is None
+    folds = [one for one in found if one is not None]
+    return [] if is_more or query.distinct or len(folds) < len(found) else folds
+
+
+def _is_apart(base: Level, where: Any) -> bool:
+    """Say whether each row that a level makes is made by one shard, of its own rows."""
+    query = base.query
+    if query.combinator or query.distinct_fields or query.where.contains_over_clause:
+        return False
+    if query.where.contains_aggregate and query.group_by is None:
+        return False
+    found = where.anchors(base)
+    if not found:
+        return False
+
+    def is_kept_together(expressions: Any) -> bool:
+        return any(where.gives_bucket(one, found) for one in expressions)
+
+    if query.group_by is not None and not is_kept_together(base.groups or ()):
+        return False
+    if query.distinct and not is_kept_together(base.selected):
+        return False
+    return all(
+        window.partition_by is not None
+        and is_kept_together(window.partition_by.get_source_expressions())
+        for window in base.windows
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scattering:
+    """One query whose shards work apart."""
+
+    compiler: Any
+    shards: Sequence[Alias]
+    folds: Sequence[Fold] = ()
+    """What makes one row of the shards' rows; empty: their rows are the answer's."""
+
+    def answer(self, sql: str, params: Any, *, is_chunked: bool) -> "Answer | None":
+        """Return the rows; `None` if Python would not order them as the server does."""
+        if self.folds:
+            asked = self._ask(sql, params, is_chunked=False)
+            rows = [row for one in asked for row in one.cursor.fetchall()]
+            return Answer(asked, iter([fold(rows, self.folds)]))
+        part = Part(self.compiler)
+        sql, params = part.as_sql()
+        if not part.keys.is_alike:
+            return None
+        asked = self._ask(sql, params, is_chunked=is_chunked)
+        return Answer(asked, self._merged(asked, part.keys, is_chunked=is_chunked))
+
+    def _merged(
+        self, asked: Sequence[Asked], keys: OrderKeys, *, is_chunked: bool
+    ) -> Iterator[Row]:
+        query = self.compiler.query
+        rows: Iterator[Row]
+        if is_chunked:
+            rows = merged([_streamed(one.cursor) for one in asked], keys.keys)
+        else:
+            every = [row for one in asked for row in one.cursor.fetchall()]
+            rows = iter(sorted_rows(every, keys.keys))
+        rows = itertools.islice(rows, query.low_mark, query.high_mark)
+        return rows if keys.width is None else (row[: keys.width] for row in rows)
+
+    def _ask(self, sql: str, params: Any, *, is_chunked: bool) -> list[Asked]:
+        asked: list[Asked] = []
+        try:
+            for alias in self.shards:
+                connection = self.compiler.connection.shard_to_read(alias)
+                open_ = connection.chunked_cursor if is_chunked else connection.cursor
+                with naming(alias):
+                    cursor = open_()
+                asked.append(Asked(alias=alias, connection=connection, cursor=cursor))
+            ask(asked, sql, params)
+        except BaseException:
+            for one in asked:
+                one.cursor.close()
+            raise
+        return asked
+
+
+def _streamed(cursor: Any) -> Iterator[Row]:
+    while rows := cursor.fetchmany(AT_ONCE):
+        yield from rows
+
+
+class Part:
+    """What each shard is asked: the query, and what its rows are ordered by."""
+
+    def __init__(self, compiler: Any) -> None:
+        query = compiler.query.clone()
+        if query.low_mark:
+            query.low_mark = 0
+        self._compiler = query.get_compiler(connection=compiler.connection)
+        self.keys = self._compiler.order_keys = OrderKeys(compiler.connection.vendor)
+
+    def as_sql(self) -> tuple[str, Any]:
+        with self._compiler.connection.answering(None):
+            sql, params = self._compiler.as_sql()
+        return sql, params
+
+
+class Answer:
+    """The merged rows, and the cursors that they come from."""
+
+    rowcount = -1
+    lastrowid = None
+
+    def __init__(self, asked: Sequence[Asked], rows: Iterator[Row]) -> None:
+        self._asked, self._rows = asked, rows
+        self.description = asked[0].cursor.description
+
+    def __iter__(self) -> Iterator[Row]:
+        return self._rows
+
+    def fetchone(self) -> Any:
+        return next(self._rows, None)
+
+    def fetchmany(self, size: int = 1) -> list[Row]:
+        return list(itertools.islice(self._rows, size))
+
+    def fetchall(self) -> list[Row]:
+        return list(self._rows)
+
+    def close(self) -> None:
+        self._rows = iter(())
+        for one in self._asked:
+            one.cursor.close()

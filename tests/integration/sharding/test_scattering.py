@@ -1,0 +1,272 @@
+"""
+Queries that every shard answers a part of: the answer is that of one database, and
+queries that no shard can answer apart are not scattered.
+"""
+
+import datetime
+import logging
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connections, transaction
+from django.db.models import (
+    Count,
+    Exists,
+    F,
+    Max,
+    Min,
+    OuterRef,
+    Q,
+    Subquery,
+    Sum,
+    Value,
+    Window,
+)
+from django.db.models.functions import Now, Random, Rank, TruncDate
+
+from tests.sharded.models import Book, Category, Product, Review
+from tests.sharded.places import product_on
+from tests.sharded.shop import SHARDS, SHOP, TWIN, copy_to_twin, routed_to
+
+products, reviews = Product.objects, Review.objects
+UTC = datetime.UTC
+
+
+@pytest.fixture
+def goods(shop: str) -> Iterator[str]:
+    """Some products on each shard, with reviews, NULLs and equal values, and a twin."""
+    categories = [Category.objects.using(SHOP).create(name=n) for n in "xy"]
+    made = [
+        product_on(
+            SHARDS[number % 4],
+            name=f"n{number % 7}",
+            category=categories[number % 2] if number % 5 else None,
+            price=None if number % 6 == 0 else Decimal(number % 5) / 4,
+            weight=None if number % 8 == 0 else (number % 3) / 3,
+            active=number % 3 == 0,
+            added=datetime.datetime(2024, 1, 1 + number % 4, number, tzinfo=UTC),
+            day=datetime.date(2024, 1, 1 + number % 9),
+        )
+        for number in range(24)
+    ]
+    for number, product in enumerate(made[:16]):
+        for stars in range(number % 4):
+            Review.objects.using(SHOP).create(
+                product=product, stars=stars if stars else None, text=f"t{stars}"
+            )
+    Book.objects.using(SHOP).create(name="n3", pages=3, price=1)
+    copy_to_twin()
+    return shop
+
+
+def rows_of(made: Callable[[], Any], alias: str) -> list[Any]:
+    with routed_to(alias):
+        found = made()
+        if isinstance(found, dict | int | bool):
+            return [found]
+        return list(found.using(alias))
+
+
+@pytest.fixture
+def asked(caplog: pytest.LogCaptureFixture) -> Callable[[Any], tuple[str, list[Any]]]:
+    """Give a function that asks the sharded alias, and says how it was answered."""
+
+    def asked(made: Any) -> tuple[str, list[Any]]:
+        caplog.clear()
+        with caplog.at_level(logging.DEBUG, logger="shoal.sharding"):
+            found = rows_of(made, SHOP)
+        told = [vars(r) for r in caplog.records if r.name == "shoal.sharding"]
+        return told[0]["event"], found
+
+    return asked
+
+
+def by_pk(query: Any) -> Any:
+    return query.order_by("pk")
+
+
+best = reviews.filter(product=OuterRef("pk")).order_by("-stars", "pk")
+
+SCATTERED: dict[str, Callable[[], Any]] = {
+    "no order": lambda: products.filter(active=True),
+    "order": lambda: products.order_by("added", "pk"),
+    "order down": lambda: products.order_by("-added", "-pk"),
+    "nulls": lambda: products.order_by("price", "pk"),
+    "nulls down": lambda: products.order_by("-price", "pk"),
+    "nulls first": lambda: products.order_by(F("weight").asc(nulls_first=True), "pk"),
+    "nulls last": lambda: products.order_by(F("weight").desc(nulls_last=True), "-pk"),
+    "mixed": lambda: products.order_by("-active", "day", "-price", "pk"),
+    "expression": lambda: products.order_by(F("price") * -1, "pk"),
+    "not selected": lambda: products.order_by("-weight", "pk").values_list("name"),
+    "slice": lambda: products.order_by("added", "pk")[:5],
+    "page": lambda: products.order_by("-added", "pk")[7:12],
+    "beyond": lambda: products.order_by("added")[100:],
+    "none": lambda: products.filter(name="no"),
+    "children": lambda: by_pk(Book.objects.filter(pages=3)),
+    "joined": lambda: reviews.filter(product__active=True).order_by("-pk"),
+    "related": lambda: reviews.select_related("product__category").order_by("pk"),
+    "left join": lambda: products.order_by("reviews__stars", "pk", "reviews__pk"),
+    "reference": lambda: by_pk(products.filter(category__name="x")),
+    "exists": lambda: by_pk(
+        products.filter(Exists(reviews.filter(product=OuterRef("pk"), stars=2)))
+    ),
+    "not exists": lambda: by_pk(products.exclude(reviews__stars=1)),
+    "semi-join": lambda: by_pk(
+        products.filter(pk__in=reviews.filter(stars__gt=1).values("product"))
+    ),
+    "anti-join": lambda: by_pk(
+        products.exclude(pk__in=reviews.filter(stars__gt=1).values("product"))
+    ),
+    "subquery": lambda: by_pk(
+        products.annotate(best=Subquery(best.values("stars")[:1]))
+    ),
+    "groups": lambda: products.annotate(n=Count("reviews")).order_by("-n", "pk"),
+    "having": lambda: by_pk(products.annotate(n=Count("reviews")).filter(n__gt=1)),
+    "groups of a key": lambda: (
+        reviews.values("product")
+        .annotate(n=Count("pk"), s=Sum("stars"))
+        .order_by("product")
+    ),
+    "distinct": lambda: by_pk(products.filter(reviews__stars__gt=0).distinct()),
+    "window": lambda: reviews.annotate(
+        rank=Window(Rank(), partition_by="product", order_by="-pk")
+    ).order_by("pk"),
+    "count": lambda: products.count(),
+    "count of some": lambda: products.filter(reviews__stars=1).count(),
+    "count of distinct": lambda: (
+        products.filter(reviews__stars__gt=0).distinct().count()
+    ),
+    "count of groups": lambda: (
+        products.annotate(n=Count("reviews")).filter(n__gt=1).count()
+    ),
+    "exists at all": lambda: products.filter(name="n3").exists(),
+    "aggregate": lambda: products.aggregate(
+        Sum("price"), Max("added"), Min("day"), n=Count("pk", filter=Q(active=True))
+    ),
+    "aggregate of none": lambda: products.filter(name="no").aggregate(
+        Sum("price"), Max("added"), n=Count("pk")
+    ),
+    "aggregate of groups": lambda: products.annotate(n=Count("reviews")).aggregate(
+        Sum("n"), Max("n")
+    ),
+    "day": lambda: products.annotate(d=TruncDate("added")).order_by("-d", "pk"),
+    "constant": lambda: products.annotate(one=Value(1)).order_by("one", "pk"),
+}
+
+GATHERED: dict[str, Callable[[], Any]] = {
+    "other column": lambda: by_pk(products.filter(rival__active=True)),
+    "through a reference": lambda: by_pk(
+        products.filter(category__products__active=True).distinct()
+    ),
+    "reference first": lambda: by_pk(Category.objects.annotate(n=Count("products"))),
+    "not of its key": lambda: by_pk(
+        products.filter(Exists(reviews.filter(stars=1, product=OuterRef("rival"))))
+    ),
+    "of nothing": lambda: by_pk(products.filter(Exists(reviews.filter(stars=2)))),
+    "window over all": lambda: by_pk(
+        products.annotate(n=Window(Count("pk"), partition_by="category"))
+    ),
+    "equal rows": lambda: products.values_list("active").distinct().order_by("active"),
+    "slice of a subquery": lambda: by_pk(
+        products.filter(pk__in=reviews.order_by("pk").values("product")[:3])
+    ),
+    "the clock": lambda: by_pk(products.filter(added__lt=Now())),
+    "chance": lambda: products.annotate(r=Random() * 0).order_by("r", "pk"),
+    "union": lambda: products.filter(active=True).union(products.filter(price=1)),
+    "a slice's count": lambda: products.order_by("added")[:5].count(),
+    "distinct aggregate": lambda: products.aggregate(n=Count("active", distinct=True)),
+}
+
+
+def same(made: Callable[[], Any], found: list[Any]) -> bool:
+    expected = rows_of(made, TWIN)
+    if not getattr(made(), "ordered", True):
+        return sorted(map(repr, found)) == sorted(map(repr, expected))
+    return found == expected
+
+
+@pytest.mark.parametrize("name", SCATTERED)
+def test_each_shard_answers_its_part(goods: str, asked: Any, name: str) -> None:
+    if goods == "mariadb" and name == "slice of a subquery":
+        pytest.skip("MariaDB has no slices in subqueries.")
+    event, found = asked(SCATTERED[name])
+    assert event == "query_scattered"
+    assert same(SCATTERED[name], found)
+
+
+@pytest.mark.parametrize("name", GATHERED)
+def test_shards_do_not_work_apart(goods: str, asked: Any, name: str) -> None:
+    if goods == "mariadb" and name == "slice of a subquery":
+        pytest.skip("MariaDB has no slices in subqueries.")
+    event, found = asked(GATHERED[name])
+    assert event == "query_gathered"
+    assert same(GATHERED[name], found)
+
+
+def test_only_shards_with_a_key_are_asked(goods: str, asked: Any) -> None:
+    some = [product_on(shard).pk for shard in SHARDS[1:3]]
+    with transaction.atomic(using=SHOP):
+        _, found = asked(lambda: products.filter(pk__in=some))
+        assert {row.pk for row in found} == {*some}
+        has_joined = connections[SHOP].transaction.has_joined
+        assert [shard for shard in SHARDS if has_joined(shard)] == [*SHARDS[1:3]]
+
+
+def test_sees_what_the_transaction_has_written(goods: str, asked: Any) -> None:
+    with transaction.atomic(using=SHOP):
+        count = products.using(SHOP).count()
+        product_on(SHARDS[2], name="new")
+        assert products.using(SHOP).count() == count + 1
+        event, found = asked(lambda: products.filter(name="new"))
+        assert (event, len(found)) == ("query_scattered", 1)
+        transaction.set_rollback(True, using=SHOP)
+    assert products.using(SHOP).count() == count
+
+
+def test_a_stream_is_merged_as_it_comes(goods: str) -> None:
+    rows = products.using(SHOP).order_by("-added", "pk")
+    assert list(rows.iterator(chunk_size=2)) == list(rows)
+    begun = rows.iterator(chunk_size=2)
+    assert next(begun) == rows[0]
+    begun.close()
+    assert products.using(SHOP).count() == 25
+
+
+def test_an_error_of_a_shard_names_it(goods: str) -> None:
+    if goods != "postgresql":
+        pytest.skip("One kind of server is enough.")
+    table = "sharded_product"
+    with connections[SHARDS[2]].cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {table} RENAME COLUMN weight TO heft")
+    try:
+        with pytest.raises(Exception, match="On the shard 'shop_2'"):
+            list(products.using(SHOP))
+        assert products.using(SHOP).count() == 25
+    finally:
+        with connections[SHARDS[2]].cursor() as cursor:
+            cursor.execute(f"ALTER TABLE {table} RENAME COLUMN heft TO weight")
+
+
+def test_other_shards_are_stopped_where_one_fails(goods: str) -> None:
+    """Three would sleep for a minute."""
+    if goods == "sqlite":
+        pytest.skip("SQLite does not sleep.")
+    from shoal.sharding.side_by_side import Asked, ask
+
+    there = [connections[shard] for shard in SHARDS]
+    asked = [Asked(alias=c.alias, connection=c, cursor=c.cursor()) for c in there]
+    sleep = "SELECT pg_sleep(%s)" if goods == "postgresql" else "SELECT SLEEP(%s)"
+    fail = asked[2].cursor
+    for one in asked:
+        one.connection.ensure_connection()
+
+    class Fails:
+        def execute(self, sql: str, params: Any) -> None:
+            raise OperationalError("lost")
+
+    asked[2] = Asked(alias=SHARDS[2], connection=there[2], cursor=Fails())
+    with pytest.raises(OperationalError, match="On the shard 'shop_2': lost"):
+        ask(asked[1:], sleep, [60])
+    fail.execute("SELECT 1")
