@@ -21,7 +21,7 @@ from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from shoal.topology import get_topology
 
-from reviewsite.ways import BY_HAND, heard, in_words
+from reviewsite.ways import heard, in_words
 
 PLACE = b"<!-- queries -->"
 LONGEST_SQL = 180
@@ -50,7 +50,7 @@ class Query:
     home: str = ""
     """Where rows were brought together."""
     rows: int | None = None
-    """How many it has brought there."""
+    """How many one shard sent, or changed."""
     parts: list["Query"] = field(default_factory=list)
 
     def settle(self, records: list[Any]) -> None:
@@ -59,8 +59,9 @@ class Query:
             self.way, self.event = in_words(records[-1]), records[-1].event
             self.home = getattr(records[-1], "home", "")
             self._count(getattr(records[-1], "tables", ()))
-        elif len(self.parts) > 1:
-            self.way, self.event = BY_HAND, "by_hand"
+        if self.event == "query_scattered":
+            # They come as they end: the fastest shard first.
+            self.parts.sort(key=lambda part: part.alias)
         if len(self.parts) == 1 and not self.home:
             self.server = self.parts.pop().server
 
@@ -103,7 +104,10 @@ class Trace:
             stack.enter_context(self._measured(query))
             if sharded:
                 stack.enter_context(self._taken_apart(query))
-            return execute(sql, params, many, context)
+            answer = execute(sql, params, many, context)
+            if context["cursor"].rowcount >= 0:
+                query.rows = context["cursor"].rowcount
+            return answer
 
     @contextmanager
     def _measured(self, query: Query) -> Iterator[None]:

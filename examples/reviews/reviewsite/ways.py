@@ -22,6 +22,12 @@ GATHERED = {
     "several keys": "Brought together from the shards of several keys",
     "another cluster": "Brought together, to join what lives on other servers",
 }
+SCATTERED = {
+    "no key": "Each shard answered its part, and the parts were merged: "
+    "no key says where the rows are",
+    "several keys": "Each shard answered its part, and the parts were merged: "
+    "the rows of several keys are on {shards}",
+}
 WRITES = {
     "key": "Written on one shard: {columns} is the key",
     "primary key": "Written on one shard: {columns} carries its place",
@@ -31,9 +37,9 @@ WRITES = {
 WORDS = {
     "query_on_one_shard": ONE_SHARD,
     "query_gathered": GATHERED,
+    "query_scattered": SCATTERED,
     "statement_writes": WRITES,
 }
-BY_HAND = "SQL by hand, on every shard."
 
 
 class Told(logging.Handler):
@@ -63,8 +69,12 @@ def in_words(record: Any) -> str:
     words = told.format(columns=columns or "it", shards=listed(record.shards))
     if record.event != "query_gathered":
         return f"{words}."
-    rows = [f"{sum(t.rows.values()):,} rows of {t.table}" for t in record.tables]
+    rows = [counted(sum(t.rows.values()), t.table) for t in record.tables]
     return f"{words}. {listed(rows)}."
+
+
+def counted(rows: int, table: str) -> str:
+    return f"{rows:,} row{'' if rows == 1 else 's'} of {table}"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -26,8 +26,9 @@ FROM_PRIMARY = {
 }
 WORDS = FROM_REPLICA | FROM_PRIMARY
 FROM_SHARDS = {
-    "query_gathered": "from several shards, brought together on {}",
-    "query_on_one_shard": "from one shard, {}",
+    "query_gathered": "from several shards, brought together on {home}",
+    "query_scattered": "from {shards} shards, and were merged",
+    "query_on_one_shard": "from one shard, {server}",
 }
 
 
@@ -52,8 +53,11 @@ def of_shards(trace: Trace) -> Iterator[tuple[str, str, str, str]]:
     for event, words in FROM_SHARDS.items():
         for query in trace.queries:
             if query.event == event:
-                who = query.home or (query.server.name if query.server else "")
-                yield "reviews", event, "Reviews", words.format(who)
+                server = query.server.name if query.server else ""
+                came = words.format(
+                    home=query.home, shards=len(query.parts), server=server
+                )
+                yield "reviews", event, "Reviews", came
                 return
 
 
