@@ -6,9 +6,9 @@ itself sees to it that nobody reviews a product twice. A person's reviews are al
 The product and the author live on other servers, so the database can't check these
 two foreign keys (`db_constraint=False`) and Django must not look for reviews where the
 product or the person is deleted (`DO_NOTHING`); reviews/farewell.py does what has to
-be done. A query of reviews may join both: the rows are brought together for it. One of
-products or of people can't join reviews, so `related_name="+"` leaves no reverse side
-to join through by mistake.
+be done. A query of reviews may join both, but then the rows are brought together for
+it: pages fetch both with `prefetch_related` instead. One of products or of people can't
+join reviews, so `related_name="+"` leaves no reverse side to join through by mistake.
 """
 
 from django.conf import settings

@@ -1,5 +1,6 @@
 """Writing and deleting reviews, whose products and people are on other servers."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -9,6 +10,7 @@ from django.core.management import call_command
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory, SimpleTestCase
+from django.utils import timezone
 from shoal.placement import shard_of
 from shoal.testing import TestCase, assertQueriesOn
 
@@ -16,7 +18,7 @@ from accounts.models import User
 from products.models import Product
 from reviews.figures import Distribution, refresh
 from reviews.models import Review
-from reviews.reading import among_latest, latest_reviews
+from reviews.reading import latest_reviews
 from reviews.views import keep
 from reviewsite.queries import PLACE, QueryPanel
 
@@ -140,6 +142,7 @@ class Reviews(TestCase):
         film = self.client.get(self.film.get_absolute_url())
         self.assertContains(film, "Former reviewer")
         listed = self.client.get("/admin/reviews/review/")
+        self.assertContains(listed, "2 reviews")
         self.assertContains(listed, "Heat (1995)", 1)
 
     def test_reconcile_puts_right_what_was_left_over(self) -> None:
@@ -242,32 +245,81 @@ class OnFourShards(TestCase):
             self.assertContains(page, "4 reviews, 4.0 stars on average")
             for film in self.films.values():
                 self.assertContains(page, film.title, 1)
-            self.assertContains(page, 'data-event="query_gathered"', 2)
-            self.assertContains(page, "4 rows of reviews_review.")
-            self.assertContains(page, "Reviews came from several shards, brought ")
+            self.assertContains(page, 'data-event="query_scattered"', 2)
+            self.assertNotContains(page, "query_gathered")
+            self.assertContains(page, "Reviews came from 4 shards, and were merged.")
+
+    def test_a_persons_reviews_are_paged_over_all_shards(self) -> None:
+        for number in range(23):
+            film = Product.objects.create(title=f"Film {number}")
+            when = datetime(2020, 1, 1 + number, tzinfo=UTC)
+            Review.objects.create(
+                product=film, author=self.ada, half_stars=4, created=when
+            )
+        second = self.client.get(f"{self.ada.get_absolute_url()}?page=2")
+        shown = re.findall(r">(Film \d+)<", second.content.decode())
+        self.assertEqual(shown, ["Film 2", "Film 1", "Film 0"])
+        self.assertContains(second, "23 reviews, 2.0 stars on average")
 
     def test_the_latest_are_the_latest_of_all_shards(self) -> None:
         begin = datetime(2020, 1, 1, tzinfo=UTC)
         days = {"reviews_0": 1, "reviews_1": 7, "reviews_2": 3, "reviews_3": 5}
         for shard, day in days.items():
             self.review(shard, created=begin + timedelta(day))
-        shown = [review.product for review in latest_reviews(3)]
+        with assertQueriesOn("reviews", 1):
+            shown = [review.product for review in latest_reviews(3)]
         latest = ("reviews_1", "reviews_3", "reviews_2")
         self.assertEqual(shown, [self.films[shard] for shard in latest])
 
-    def test_what_cannot_be_among_the_latest_is_left_where_it_is(self) -> None:
-        begin = datetime(2020, 1, 1, tzinfo=UTC)
-        for day in range(12):
-            shard = SHARDS[0 if day < 6 else day % 4]
-            when = begin + timedelta(day)
-            self.review(shard, created=when, author_id=1000 + day)
-        for count in (1, 2, 3, 5, 12, 20):
-            kept = among_latest(Review.objects.all(), count)
-            every = Review.objects.order_by("-created")
-            self.assertEqual(
-                list(kept.order_by("-created")[:count]), list(every[:count])
+    def test_each_shard_sends_no_more_of_the_latest_than_are_shown(self) -> None:
+        for shard in SHARDS:
+            for person in range(1000, 1009):
+                self.review(shard, author_id=person)
+        page = self.client.get("/").content.decode()
+        self.assertEqual(re.findall(r">(\d+) rows ·", page), ["6"] * 4)
+
+    def test_the_panel_says_why_all_shards_were_asked(self) -> None:
+        shown = self.panel(lambda: list(Review.objects.all()))
+        self.assertIn("merged from 4 shards", shown)
+        merged = "Each shard answered its part, and the parts were merged"
+        self.assertIn(f"{merged}: no key says where the rows are.", shown)
+        two = [self.films[shard].pk for shard in ("reviews_1", "reviews_3")]
+        shown = self.panel(lambda: Review.objects.filter(product__in=two).count())
+        self.assertIn("merged from 2 shards", shown)
+        of = "the rows of several keys are on reviews_1 and reviews_3."
+        self.assertIn(f"{merged}: {of}", shown)
+        parts = re.findall(r'data-server="(\w+)" data-role="shard"', shown)
+        self.assertEqual(parts, ["reviews_1", "reviews_3"])
+
+    def test_the_panel_says_what_was_brought_together(self) -> None:
+        self.review("reviews_2")
+        shown = self.panel(lambda: list(Review.objects.select_related("author")))
+        self.assertIn("Brought together, to join what lives on other servers.", shown)
+        self.assertIn("1 row of reviews_review", shown)
+
+    def test_staff_page_and_filter_the_reviews_of_all_shards(self) -> None:
+        for shard in SHARDS:
+            for person in range(1000, 1030):
+                self.review(shard, author_id=person, half_stars=person % 10 + 1)
+        self.client.force_login(User.objects.create_superuser("bob"))
+        seen = set()
+        for number, expected in [(1, 50), (2, 50), (3, 20)]:
+            page = self.client.get("/admin/reviews/review/", {"p": number})
+            self.assertContains(page, "120 reviews")
+            self.assertNotContains(page, "query_gathered")
+            found = re.findall(
+                r'name="_selected_action" value="(\d+)"', str(page.content)
             )
-        self.assertLess(among_latest(Review.objects.all(), 2).count(), 9)
+            self.assertEqual(len(found), expected)
+            seen.update(found)
+        self.assertEqual(len(seen), 120)
+        best = {"half_stars__exact": 10, "created__year": timezone.now().year}
+        page = self.client.get("/admin/reviews/review/", best)
+        self.assertContains(page, "12 results")
+        self.assertContains(page, "120 total")
+        by_stars = self.client.get("/admin/reviews/review/", {"o": "3"})
+        self.assertContains(by_stars, '<td class="field-half_stars">0.5</td>', 12)
+        self.assertNotContains(by_stars, "query_gathered")
 
     def panel(self, act: Callable[[], object]) -> str:
         """Say what the panel of a page shows that does this."""
