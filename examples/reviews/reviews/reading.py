@@ -1,8 +1,8 @@
 """Takes a product or a person, gives a page of reviews with whom and what they are of.
 
-A product's reviews come from one shard. Of a person's and of the latest, each shard sends
-its own, and Shoal merges them. A shard that is down gives an empty shelf that says so,
-since everything else can still be shown.
+A product's reviews come from one shard. Of a person's and of the latest, every shard
+sends its own, and Shoal merges them. A shard that is down gives an empty shelf that
+says so, since everything else can still be shown.
 """
 
 from collections.abc import Iterator
