@@ -11,11 +11,12 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import accumulate
 from operator import itemgetter
 from typing import Any
 
 from django.core.exceptions import FieldError
-from django.db.models.expressions import Col, Ref
+from django.db.models.expressions import Col, ColPairs, Ref
 from django.db.models.functions import Collate
 
 from shoal.placement.keys import end_of
@@ -70,9 +71,10 @@ class OrderKeys:
     ) -> list[Any]:
         """Note where each expression is found; return those to select in addition."""
         query = compiler.query
-        there = [(sql, tuple(params)) for _, (sql, params), _ in select]
-        aliases = [alias for _, _, alias in select]
-        more: list[Any] = []
+        there = [one for selected in select for one in _columns(compiler, selected)]
+        widths = accumulate((_width(one) for one, _, _ in select), initial=0)
+        aliases = {alias: at for at, (_, _, alias) in zip(widths, select, strict=False)}
+        width, more = len(there), list[Any]()
 
         def place(source: Any) -> int:
             sql, params = compiler.compile(source)
@@ -86,20 +88,43 @@ class OrderKeys:
         is_left_out = query.group_by is not None and compiler._meta_ordering
         for order, _ in () if is_left_out else order_by:
             source: Any = order.expression
+            nulls_first = _nulls_first(order, self._vendor)
             if isinstance(source, Ref):
                 named: Any = source
-                index, source = aliases.index(named.refs), named.source
+                places, sources = [aliases[named.refs]], [named.source]
             else:
-                index = place(source)
-            self.is_alike = self.is_alike and is_alike(source, self._vendor)
-            nulls_first = _nulls_first(order, self._vendor)
-            self.keys.append(OrderKey(index, order.descending, nulls_first))
+                sources = _parts(source)
+                places = [place(part) for part in sources]
+            self.is_alike &= all(is_alike(part, self._vendor) for part in sources)
+            for index in places:
+                self.keys.append(OrderKey(index, order.descending, nulls_first))
         if query.group_by is None and not query.distinct:
             # Rows that are equal in this come by their primary key.
             for column in _primary_key(query):
                 self.keys.append(OrderKey(place(column), False, nulls_first=False))
-        self.width = len(select) if more else None
+        self.width = width if more else None
         return more
+
+
+def _parts(expression: Any) -> list[Any]:
+    """Return the columns of a composite primary key, or the one expression."""
+    return list(expression.get_cols() if _width(expression) > 1 else [expression])
+
+
+def _width(expression: Any) -> int:
+    is_composite = isinstance(expression, ColPairs)
+    return len(expression.get_cols()) if is_composite else 1
+
+
+def _columns(compiler: Any, selected: Any) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Yield the SQL of each column that is selected."""
+    expression, (sql, params), _ = selected
+    if _width(expression) == 1:
+        yield sql, tuple(params)
+        return
+    for part in expression.get_cols():
+        sql, params = compiler.compile(part)
+        yield sql, tuple(params)
 
 
 def _primary_key(query: Any) -> list[Any]:

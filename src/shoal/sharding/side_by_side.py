@@ -7,10 +7,12 @@ that one waits. If one shard fails, the others are told to stop.
 
 import contextlib
 import os
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from shoal.sharding.gather import naming
@@ -23,7 +25,7 @@ STOP_WITHIN = 2.0
 """Seconds in which a server has to take the order to stop."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Asked:
     """What one shard is asked, on a cursor that is open."""
 
@@ -31,52 +33,75 @@ class Asked:
     connection: Any
     cursor: Any
 
-    def run(self, sql: str, params: Any) -> None:
-        with naming(self.alias):
-            self.cursor.execute(sql, params)
-
 
 def ask(asked: Sequence[Asked], sql: str, params: Any) -> None:
     """Run the statement on each; raise the first error once all have ended."""
+    question = Question(asked, sql, params)
     if len(asked) == 1 or asked[0].connection.vendor == "sqlite":
         for one in asked:
-            one.run(sql, params)
+            question.put(one)
         return
     first, *rest = asked
-    futures = {_submit(one.run, sql, params): one for one in rest}
+    futures = [_submit(question.put, one) for one in rest]
     try:
-        first.run(sql, params)
-        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-        for future in done:
-            future.result()
+        question.put(first)
     finally:
-        _stop([one for f, one in futures.items() if not (f.cancel() or f.done())])
         wait(futures)
+        question.raise_first()
 
 
-def _stop(asked: Sequence[Asked]) -> None:
-    for one in asked:
-        with contextlib.suppress(Exception):
-            _STOPS[one.connection.vendor](one.connection)
+class Question:
+    """One statement for several shards, until all have answered or one has failed."""
+
+    def __init__(self, asked: Sequence[Asked], sql: str, params: Any) -> None:
+        self._sql, self._params = sql, params
+        self._lock = threading.Lock()
+        self._at_work = set(asked)
+        self._stops = {one: _stop_of(one.connection) for one in asked}
+        self._error: BaseException | None = None
+
+    def put(self, one: Asked) -> None:
+        """Run it on one shard; if it fails there, stop it on the others."""
+        others: set[Asked] = set()
+        try:
+            with naming(one.alias):
+                one.cursor.execute(self._sql, self._params)
+        except BaseException as error:
+            with self._lock:
+                if self._error is None:
+                    self._error, others = error, self._at_work - {one}
+            raise
+        finally:
+            with self._lock:
+                self._at_work.discard(one)
+            for other in others:
+                with contextlib.suppress(Exception):
+                    self._stops[other]()
+
+    def raise_first(self) -> None:
+        if self._error is not None:
+            raise self._error
 
 
-def _stop_postgresql(connection: Any) -> None:
-    connection.connection.cancel_safe(timeout=STOP_WITHIN)
+def _stop_of(connection: Any) -> Callable[[], None]:
+    """Return what stops the statement that is about to run on a connection."""
+    raw = connection.connection
+    if connection.vendor == "postgresql":
+        return partial(raw.cancel_safe, timeout=STOP_WITHIN)
+    if connection.vendor == "mysql":
+        # Nobody may ask the connection for it while it is in use.
+        return partial(_kill, connection.alias, raw.thread_id())
+    return lambda: None
 
 
-def _stop_mysql(connection: Any) -> None:
-    apart = open_apart(connection.alias)
+def _kill(alias: Alias, number: int) -> None:
+    apart = open_apart(alias)
     try:
         with apart.cursor() as cursor:
-            cursor.execute(f"KILL QUERY {connection.connection.thread_id()}")
+            cursor.execute(f"KILL QUERY {number}")
     finally:
         close(apart)
 
-
-_STOPS: dict[str, Callable[[Any], None]] = {
-    "postgresql": _stop_postgresql,
-    "mysql": _stop_mysql,
-}
 
 _threads: ThreadPoolExecutor | None = None
 

@@ -26,7 +26,7 @@ from django.db.models import (
 )
 from django.db.models.functions import Now, Random, Rank, TruncDate
 
-from tests.sharded.models import Book, Category, Product, Review
+from tests.sharded.models import Book, Category, Product, Review, Stock
 from tests.sharded.places import product_on
 from tests.sharded.shop import SHARDS, SHOP, TWIN, copy_to_twin, routed_to
 
@@ -56,6 +56,8 @@ def goods(shop: str) -> Iterator[str]:
             Review.objects.using(SHOP).create(
                 product=product, stars=stars if stars else None, text=f"t{stars}"
             )
+        for shelf in "aB"[: number % 3]:
+            Stock.objects.using(SHOP).create(product=product, shelf=shelf, amount=1)
     Book.objects.using(SHOP).create(name="n3", pages=3, price=1)
     copy_to_twin()
     return shop
@@ -180,6 +182,16 @@ GATHERED: dict[str, Callable[[], Any]] = {
 }
 
 
+EITHER: dict[str, Callable[[], Any]] = {
+    "texts": lambda: products.order_by("-name", "pk")[3:9],
+    "several columns": lambda: Stock.objects.order_by("-pk"),
+    "several columns not selected": lambda: Stock.objects.order_by(
+        "amount", "pk"
+    ).values_list("amount", "product"),
+}
+"""Scattered where Python orders texts as the server does, otherwise gathered."""
+
+
 def same(made: Callable[[], Any], found: list[Any]) -> bool:
     expected = rows_of(made, TWIN)
     if not getattr(made(), "ordered", True):
@@ -203,6 +215,13 @@ def test_shards_do_not_work_apart(goods: str, asked: Any, name: str) -> None:
     event, found = asked(GATHERED[name])
     assert event == "query_gathered"
     assert same(GATHERED[name], found)
+
+
+@pytest.mark.parametrize("name", EITHER)
+def test_texts_have_the_order_of_the_server(goods: str, asked: Any, name: str) -> None:
+    event, found = asked(EITHER[name])
+    assert event == ("query_scattered" if goods == "sqlite" else "query_gathered")
+    assert same(EITHER[name], found)
 
 
 def test_only_shards_with_a_key_are_asked(goods: str, asked: Any) -> None:
