@@ -26,7 +26,7 @@ def front_page(visit: Visit) -> str:
 
 def static_files(visit: Visit) -> str:
     kinds = []
-    for name in ("site.css", "panel.css", "site.js", "icon.svg"):
+    for name in ("site.css", "panel.css", "admin.css", "site.js", "icon.svg"):
         page = visit.get(f"/static/reviewsite/{name}")
         expect(len(page.html) > 100, f"{name} is empty")
         kinds.append(page.kind)
