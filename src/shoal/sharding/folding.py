@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal, localcontext
 from typing import Any
 
-from django.db.models import Count, Max, Min, Sum
+from django.db.models import Count, Max, Min, Sum, Value
+from django.db.models.functions import Coalesce
 
 from shoal.sharding.ordering import comparable, is_alike
 
@@ -19,6 +20,8 @@ Fold = Callable[[Sequence[Any]], Any]
 def fold_of(expression: Any, vendor: str) -> Fold | None:
     """Return what makes one value of the shards' values; `None`: nothing exact."""
     kind = type(expression)
+    if kind is Coalesce:
+        return _sum if _is_sum_or_zero(expression) else None
     if getattr(expression, "distinct", True):
         return None
     if kind is Count:
@@ -28,6 +31,13 @@ def fold_of(expression: Any, vendor: str) -> Fold | None:
     if kind in (Min, Max) and is_alike(expression, vendor):
         return _least if kind is Min else _most
     return None
+
+
+def _is_sum_or_zero(expression: Any) -> bool:
+    """Say whether this is `Sum(..., default=0)`: a shard without rows adds nothing."""
+    first, *others = expression.get_source_expressions()
+    plain = type(first) is Sum and not getattr(first, "distinct", True)
+    return plain and all(type(one) is Value and one.value == 0 for one in others)
 
 
 def fold(rows: Sequence[Sequence[Any]], folds: Sequence[Fold]) -> tuple[Any, ...]:

@@ -150,6 +150,12 @@ SCATTERED: dict[str, Callable[[], Any]] = {
     "aggregate of none": lambda: products.filter(name="no").aggregate(
         Sum("price"), Max("added"), n=Count("pk")
     ),
+    "aggregate with a default": lambda: products.filter(price__lt=1).aggregate(
+        a=Sum("price", default=0), n=Count("pk")
+    ),
+    "aggregate of none with a default": lambda: products.filter(name="no").aggregate(
+        a=Sum("price", default=0), b=Sum("weight", default=Value(0))
+    ),
     "aggregate of groups": lambda: products.annotate(n=Count("reviews")).aggregate(
         Sum("n"), Max("n")
     ),
@@ -169,6 +175,9 @@ GATHERED: dict[str, Callable[[], Any]] = {
     "of nothing": lambda: by_pk(products.filter(Exists(reviews.filter(stars=2)))),
     "window over all": lambda: by_pk(
         products.annotate(n=Window(Count("pk"), partition_by="category"))
+    ),
+    "default that no shard may add": lambda: products.aggregate(
+        n=Sum("reviews__stars", default=3)
     ),
     "equal rows": lambda: products.values_list("active").distinct().order_by("active"),
     "slice of a subquery": lambda: by_pk(
