@@ -108,10 +108,13 @@ def _number(d: Drawing) -> Recipe:
         text += f".values({d.path().name!r})"
     if d.few(3) == 0:
         text += ".distinct()"
-    if d.few(3) == 0:
+    sliced = d.few(3) == 0
+    if sliced:
         text += f"{d.order(by_key=True)}{d.slice()}"
     end = d.of((".count()", ".exists()", f".aggregate(x={d.aggregate()})"))
-    if ".values(" in text and "aggregate" in end:
+    # Which of a row's joined rows a slice takes is nobody's promise.
+    by_chance = sliced and d.joins_many(end)
+    if "aggregate" in end and (".values(" in text or by_chance):
         end = ".aggregate(x=Count('*'))"
     return Recipe(text + end, True)
 
