@@ -34,11 +34,11 @@ def joined() -> list[Any]:
 
 
 def temporary_tables() -> list[Any]:
-    place = connections[SHOP].scratch._place
-    if place is None or place.connection.connection is None:
+    tables = connections[SHOP].scratch._tables
+    if tables is None or tables.connection.connection is None:
         return []
-    with place.cursor() as cursor:
-        cursor.execute(TEMPORARY[place.connection.vendor])
+    with tables.cursor() as cursor:
+        cursor.execute(TEMPORARY[tables.connection.vendor])
         return list(cursor.fetchall())
 
 

@@ -11,10 +11,10 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from shoal.sharding.scratch.columns import Column
 from shoal.sharding.scratch.mysql import MySQLScratch
 from shoal.sharding.scratch.postgresql import PostgreSQLScratch
 from shoal.sharding.scratch.sqlite import SQLiteScratch
-from shoal.sharding.scratch.tables import Column
 from shoal.topology.probe.asking import close, open_apart
 from shoal.types import Alias
 
@@ -34,7 +34,7 @@ class Scratch:
         self._home = home
         self._lock = threading.RLock()
         """Tests share a connection between threads."""
-        self._place: Any = None
+        self._tables: Any = None
         self._name: Any = None
 
     @contextlib.contextmanager
@@ -45,32 +45,32 @@ class Scratch:
         `name` is that of the home database now: a test runner changes it.
         """
         with self._lock:
-            place = self._ready(name)
+            tables = self._ready(name)
             try:
-                place.begin()
-                yield place
+                tables.begin()
+                yield tables
             except BaseException:
                 with contextlib.suppress(Exception):
-                    self._clear(place)
+                    self._clear(tables)
                 raise
-            self._clear(place)
+            self._clear(tables)
 
     def _ready(self, name: Any) -> Any:
         if self._name != name:
             self.close()
-        if self._place is None:
+        if self._tables is None:
             connection = open_apart(self._home)
             # A thread that may use the sharded alias may use this, one at a time.
             connection.inc_thread_sharing()
-            self._place = _VENDORS[connection.vendor](connection)
+            self._tables = _VENDORS[connection.vendor](connection)
             self._name = name
-        connection = self._place.connection
+        connection = self._tables.connection
         if connection.connection is None:
             # Past `ensure_connection`, which tests forbid for aliases they don't list.
             with connection.wrap_database_errors:
                 connection.connect()
         self._follow_time_zone(connection)
-        return self._place
+        return self._tables
 
     def _follow_time_zone(self, connection: Any) -> None:
         """Tests change the time zone, and tell only the connections that they know."""
@@ -78,23 +78,20 @@ class Scratch:
             connection.__dict__.pop(name, None)
         connection.ensure_timezone()
 
-    def _clear(self, place: Any) -> None:
+    def _clear(self, tables: Any) -> None:
         try:
-            place.end()
+            tables.end()
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
         with self._lock:
-            if self._place is not None:
-                close(self._place.connection)
-                self._place = None
+            if self._tables is not None:
+                close(self._tables.connection)
+                self._tables = None
 
     def close_if_unusable_or_obsolete(self) -> None:
-        """Close at the end of a request, unless connections are kept for longer."""
-        if self._place is not None and not self._keeps():
+        """Close at the end of a request; SQLite's costs nothing, and is kept."""
+        if self._tables is not None and self._tables.connection.vendor != "sqlite":
             self.close()
-
-    def _keeps(self) -> bool:
-        return bool(self._place.connection.vendor == "sqlite")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from shoal.errors import QueryRefused
-from shoal.sharding.scratch.tables import Column
+from shoal.sharding.scratch.columns import Column
 
 _GENERATED = """
 SELECT column_name FROM information_schema.columns

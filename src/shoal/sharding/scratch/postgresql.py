@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from shoal.sharding.scratch.tables import Column
+from shoal.sharding.scratch.columns import Column
 
 
 class PostgreSQLScratch:

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from shoal.sharding.scratch.tables import Column
+from shoal.sharding.scratch.columns import Column
 
 
 class SQLiteScratch:
     def __init__(self, connection: Any) -> None:
         self.connection = connection
-        self._home = dict(connection.settings_dict)
         connection.settings_dict["NAME"] = ":memory:"
         self._tables: list[tuple[str, str]] = []
 

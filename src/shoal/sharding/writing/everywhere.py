@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from shoal.sharding.gather import naming
+from shoal.sharding.naming import naming
 from shoal.sharding.telling import Why, written
 from shoal.types import Alias
 

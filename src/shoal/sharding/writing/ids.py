@@ -8,7 +8,7 @@ from django.db import connections
 from shoal.placement import sequences
 from shoal.placement.buckets import BUCKETS
 from shoal.placement.layout import Layout
-from shoal.sharding.gather import naming
+from shoal.sharding.naming import naming
 from shoal.types import Alias
 
 BEYOND = 2**62

@@ -10,8 +10,8 @@ from shoal.placement.layout import Layout, layout_of
 from shoal.placement.scopes import current_target
 from shoal.sharding.counting import as_one_query
 from shoal.sharding.occurrences import Levels, occurrences
-from shoal.sharding.reading import Where
 from shoal.sharding.telling import Why
+from shoal.sharding.where import Where
 from shoal.sharding.writing.everywhere import Everywhere
 from shoal.types import Alias
 
