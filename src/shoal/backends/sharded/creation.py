@@ -87,7 +87,8 @@ class ShardedCreation(_Base):
     ) -> None:
         self.connection.close()
         for shard in self.connection.shard_connections():
-            old = self._old_names.get(shard.alias)
+            # With a suffix it is a copy, and the original is still there.
+            old = self._old_names.get(shard.alias) if suffix is None else None
             shard.creation.destroy_test_db(old, verbosity, keepdb, suffix)
         if self._control is not None and suffix is None:
             control, self._control = self._control, None
@@ -95,6 +96,8 @@ class ShardedCreation(_Base):
             control.creation.destroy_test_db(self._old_control, verbosity, keepdb)
 
     def _clone_test_db(self, suffix: str, verbosity: int, keepdb: bool = False) -> None:
+        # PostgreSQL copies no database that anybody is connected to.
+        self.connection.close()
         for shard in self.connection.shard_connections():
             shard.close()
             shard.creation._clone_test_db(suffix, verbosity, keepdb)

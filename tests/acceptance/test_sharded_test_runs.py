@@ -1,0 +1,165 @@
+"""`manage.py test` of a project on shards, with every option that changes databases."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shoal.lab import Lab, LabServer, Postgres, lab_fixture
+
+server = lab_fixture(Postgres("server"), scope="module")
+
+SINGLE = ("things_0", "things_1", "things_2", "people")
+SETTINGS = """
+import json, pathlib
+DATABASES = {
+    "default": {},
+    "things": {"ENGINE": "shoal.backends.sharded"},
+    **json.loads(pathlib.Path("databases.json").read_text()),
+}
+SHOAL = {
+    "CLUSTERS": {
+        "things": {"APPS": ["things"], "SHARDS": ["things_0", "things_1", "things_2"]},
+        "people": {},
+    },
+    "CONTROL": "people",
+}
+INSTALLED_APPS = ["shoal", "things"]
+DATABASE_ROUTERS = ["shoal.routing.Router"]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+"""
+MODELS = """
+from django.db import models
+
+class Thing(models.Model):
+    name = models.CharField(max_length=9)
+"""
+MIGRATION = """
+from django.db import migrations, models
+
+def add(apps, schema_editor):
+    Thing = apps.get_model("things", "Thing")
+    rows = Thing.objects.using(schema_editor.connection.alias)
+    for number in range(6):
+        rows.create(name=f"first {number}")
+
+class Migration(migrations.Migration):
+    initial = True
+    operations = [
+        migrations.CreateModel("Thing", [
+            ("id", models.BigAutoField(primary_key=True)),
+            ("name", models.CharField(max_length=9)),
+        ]),
+        migrations.RunPython(add, migrations.RunPython.noop),
+    ]
+"""
+FIXTURE = [
+    {"model": "things.thing", "pk": (n << 12) + n * 600, "fields": {"name": "fixed"}}
+    for n in range(101, 107)
+]
+TESTS = """
+from django.test import TestCase, TransactionTestCase
+from things.models import Thing
+
+SHARDS = ["things_0", "things_1", "things_2"]
+
+def on_shards():
+    return [Thing.objects.using(shard).count() for shard in SHARDS]
+
+class Rolled:
+    fixtures = ["fixed"]
+    databases = {"things"}
+
+    def check(self):
+        self.assertEqual(Thing.objects.filter(name__startswith="first").count(), 6)
+        self.assertEqual(Thing.objects.filter(name="fixed").count(), 6)
+        self.assertEqual(sum(on_shards()), 12)
+        self.assertGreater(sum(1 for count in on_shards() if count), 1)
+        ids = {Thing.objects.create(name="new").pk for _ in range(9)}
+        self.assertEqual(Thing.objects.count(), 12 + len(ids))
+        Thing.objects.all().delete()
+        self.assertEqual(on_shards(), [0, 0, 0])
+
+    def test_one(self):
+        self.check()
+
+    def test_two(self):
+        self.check()
+
+class InTransactions(Rolled, TestCase):
+    pass
+
+class Flushed(Rolled, TransactionTestCase):
+    serialized_rollback = True
+
+class FlushedToo(Flushed):
+    pass
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    app = tmp_path / "things"
+    (app / "migrations").mkdir(parents=True)
+    (app / "fixtures").mkdir()
+    texts = {"__init__": "", "models": MODELS, "tests": TESTS}
+    texts |= {"migrations/__init__": "", "migrations/0001_initial": MIGRATION}
+    for name, text in texts.items():
+        (app / f"{name}.py").write_text(text)
+    (app / "fixtures" / "fixed.json").write_text(json.dumps(FIXTURE))
+    (tmp_path / "settings.py").write_text(SETTINGS)
+    return tmp_path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def databases(request: Any, project: Path) -> None:
+    if request.param == "sqlite":
+        engine = "django.db.backends.sqlite3"
+        made = {
+            alias: {
+                "ENGINE": engine,
+                "NAME": f"{alias}.db",
+                "TEST": {"NAME": f"test_{alias}.db"},
+            }
+            for alias in SINGLE
+        }
+    else:
+        lab: Lab = request.getfixturevalue("server")
+        there: LabServer = lab["server"]
+        made = {alias: {**there.alias, "NAME": alias} for alias in SINGLE}
+    (project / "databases.json").write_text(json.dumps(made))
+
+
+def run(project: Path, options: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", *f"django test --noinput {options}".split()],
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": "."},
+        cwd=project,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize("options", ["", "--parallel 2", "--reverse"])
+def test_every_test_finds_what_migrations_have_made(
+    project: Path, databases: None, options: str
+) -> None:
+    assert "Ran 6 tests" in run(project, options)
+
+
+@pytest.mark.parametrize("options", ["", "--parallel 2"])
+def test_databases_may_be_kept(project: Path, databases: None, options: str) -> None:
+    """Without tests that flush them: what migrations made would be gone for good."""
+    for _ in range(2):
+        said = run(project, f"{options} --keepdb things.tests.InTransactions")
+        assert "Ran 2 tests" in said
+        assert "Preserving test database for alias 'things" in said
