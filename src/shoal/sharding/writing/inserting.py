@@ -1,5 +1,5 @@
 """
-Takes objects to insert, gives each its id and its shard, and sends them there.
+Takes objects to insert, sends each to the shard of its key, or to every shard.
 
 Rows come back in the order of the objects, whatever shards they went to.
 """
@@ -9,28 +9,28 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from django.db import transaction
-from django.db.models import ExpressionWrapper
 from django.db.models.constants import OnConflict
-from django.db.models.expressions import DatabaseDefault
-from django.db.models.sql import InsertQuery, Query
-from django.db.models.sql.constants import MULTI
+from django.db.models.sql import InsertQuery
 
 from shoal.errors import KeyMismatch
-from shoal.placement.buckets import BUCKETS, bucket_map
+from shoal.placement.buckets import bucket_map
 from shoal.placement.layout import Layout, bucket_of, layout_of
 from shoal.placement.scopes import current_target
 from shoal.sharding.counting import as_one_query
 from shoal.sharding.occurrences import Levels, occurrences
 from shoal.sharding.telling import Why
+from shoal.sharding.writing.allotting import Allotting
 from shoal.sharding.writing.conflicts import Conflicts
 from shoal.sharding.writing.everywhere import Everywhere
-from shoal.sharding.writing.ids import Ids
 from shoal.sharding.writing.statement import Entangled
+from shoal.sharding.writing.values import Values
 from shoal.topology import Cluster
 from shoal.types import Alias
 
 
 class Inserting:
+    """One INSERT of Django, until its rows are on their shards."""
+
     def __init__(self, compiler: Any, execute: Callable[..., Any]) -> None:
         self._compiler, self._execute = compiler, execute
         self._connection = compiler.connection
@@ -38,18 +38,19 @@ class Inserting:
         self._query: Any = compiler.query
         self._meta: Any = compiler.query.get_meta()
         self._layout: Layout = layout_of(self._meta.model, self._cluster)
+        self._values = Values(compiler)
 
     def run(self, returning_fields: Any) -> Any:
         layout = self._layout
-        self._ask_for_defaults()
+        self._values.ask_for_defaults(layout)
         shards = [shard.name for shard in self._cluster.shards]
         if layout.kind == "home":
             return self._send(self._query.objs, shards[:1], returning_fields)
         if layout.kind == "local":
             return self._send(self._query.objs, shards, returning_fields)
-        self._allot()
+        Allotting(self._compiler, layout, self._values).run()
         if layout.kind == "reference":
-            self._compute_values(self._query.objs)
+            self._values.compute(self._query.objs)
             return self._everywhere(shards, returning_fields)
         if self._query.on_conflict is not None:
             conflicts = Conflicts(self._compiler)
@@ -79,105 +80,13 @@ class Inserting:
                         rows[index] = conflicts.row(where, returning_fields)
         return rows if returning_fields else []
 
-    def _ask_for_defaults(self) -> None:
-        """Let a shard compute what the database would, where it must be known."""
-        layout = self._layout
-        columns = {*layout.key, *layout.locators, *layout.primary_key}
-        if layout.kind == "reference":
-            # Every shard gets the same value.
-            columns |= {field.column for field in self._meta.concrete_fields}
-        for field in self._query.fields:
-            if field.column in columns and field.has_db_default():
-                for obj in self._query.objs:
-                    if isinstance(getattr(obj, field.attname), DatabaseDefault):
-                        setattr(obj, field.attname, self._computed(field))
-
-    def _computed(self, field: Any) -> Any:
-        default = field.db_default
-        if not hasattr(default, "resolve_expression"):
-            return default
-        return self._ask(default, field)
-
-    def _ask(self, expression: Any, field: Any) -> Any:
-        query: Any = Query(None)
-        value = ExpressionWrapper(expression, output_field=field)
-        query.add_annotation(value, "value")
-        compiler = query.get_compiler(self._connection.alias)
-        (row,) = compiler.results_iter(compiler.execute_sql(MULTI))
-        return row[0]
-
-    def _allot(self) -> None:
-        """Give those an id that have none."""
-        layout, pk = self._layout, self._meta.pk
-        if not layout.allots_ids:
-            return
-        objs = self._query.objs
-        has_pk = pk in self._query.fields
-        given = {id(o): self._compiler.pre_save_val(pk, o) for o in objs if has_pk}
-        without = [obj for obj in objs if given.get(id(obj)) is None]
-        ids = Ids(self._connection, self._meta.model, layout)
-        if without:
-            numbers = ids.allot(len(without), self._fits())
-            self._compiler.allotted = {
-                id(obj): self._id(obj, number)
-                for obj, number in zip(without, numbers, strict=True)
-            }
-            if not has_pk:
-                self._query.fields = [*self._query.fields, pk]
-        ids.seen([value for value in given.values() if value is not None])
-
-    def _fits(self) -> Callable[[int], bool] | None:
-        """Return what says if a plain number is the key of a row that may come here."""
-        layout, target = self._layout, current_target(self._cluster.name)
-        scheme = layout.scheme
-        is_key = layout.ids == "plain" and layout.key == layout.primary_key
-        if target is None or scheme is None or not is_key:
-            return None
-        shards = bucket_map(self._cluster)
-        if not any(shards.buckets_of(alias) for alias in target):
-            return None
-        return lambda number: shards.shard_of(scheme.bucket(number)) in target
-
-    def _id(self, obj: Any, number: int) -> int:
-        layout = self._layout
-        if layout.ids != "bucketed":
-            return number
-        if layout.key == layout.primary_key:
-            return number * BUCKETS + self._free_bucket(number)
-        values = self._values(obj, layout.key)
-        return number * BUCKETS + bucket_of(layout, values)
-
-    def _free_bucket(self, number: int) -> int:
-        """Return a bucket for a row that may be anywhere, or on one shard."""
-        target = current_target(self._cluster.name)
-        if target is None:
-            return _spread(number)
-        shards = bucket_map(self._cluster)
-        buckets = sorted(b for alias in target for b in shards.buckets_of(alias))
-        return buckets[_spread(number) % len(buckets)]
-
-    def _values(self, obj: Any, columns: Sequence[str]) -> dict[str, Any]:
-        fields = {field.column: field for field in self._meta.concrete_fields}
-        return {
-            name: self._value(fields[name], obj) for name in columns if name in fields
-        }
-
-    def _value(self, field: Any, obj: Any) -> Any:
-        if field not in self._query.fields:
-            return getattr(obj, field.attname)
-        value = self._compiler.pre_save_val(field, obj)
-        if not hasattr(value, "resolve_expression"):
-            # Django's own error for what is no value of the field comes first.
-            field.get_prep_value(value)
-        return value
-
     def _to_their_shards(self, returning_fields: Any) -> Any:
         layout = self._layout
         columns = [*layout.key, *layout.locators]
         shards = bucket_map(self._cluster)
         groups: dict[Alias, list[int]] = {}
         for index, obj in enumerate(self._query.objs):
-            values = self._values(obj, columns)
+            values = self._values.of(obj, columns)
             bucket = bucket_of(layout, values)
             groups.setdefault(shards.shard_of(bucket), []).append(index)
         self._require_target(groups)
@@ -236,7 +145,7 @@ class Inserting:
             with self._connection.answering(everywhere):
                 rows = self._execute(returning_fields)
         except Entangled:
-            self._compute_values(query.objs)
+            self._values.compute(query.objs)
             rows = self._send(query.objs, shards, returning_fields)
         finally:
             query.objs = before
@@ -249,20 +158,6 @@ class Inserting:
         table = self._meta.db_table
         columns = tuple(f"{table}.{name}" for name in self._layout.key)
         return Why(because="key", columns=columns)
-
-    def _compute_values(self, objs: Sequence[Any]) -> None:
-        """Ask for what is to be inserted, where an expression says it."""
-        for field in self._query.fields:
-            for obj in objs:
-                value = self._compiler.pre_save_val(field, obj)
-                if hasattr(value, "resolve_expression"):
-                    self._compiler.saved[id(obj), field] = self._ask(value, field)
-
-
-def _spread(number: int) -> int:
-    """Return a bucket, so that numbers that follow each other go to distant ones."""
-    # Backwards, since neighbouring buckets mostly are on one shard.
-    return int(f"{number % BUCKETS:012b}"[::-1], 2)
 
 
 class InsertStatement(Everywhere):
