@@ -1,5 +1,6 @@
 """A bucket map that is missing, stale or wrong: an error, never another shard."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -10,10 +11,10 @@ import pytest
 from django.conf import settings
 from django.db import connections
 
-from shoal.errors import MapMissing, UnknownShard
-from shoal.placement import buckets, shard_of
+from shoal.errors import KeyMismatch, MapMissing, UnknownShard
+from shoal.placement import buckets, on_shard, shard_of
 from shoal.placement.buckets import Range
-from tests.sharded.fixtures import on_postgresql
+from tests.sharded.fixtures import on_postgresql, with_ids
 from tests.sharded.models import Country, Product
 from tests.sharded.places import code_on, names, product_on
 from tests.sharded.shop import CONTROL, SHARDS, SHOP, cluster
@@ -104,6 +105,16 @@ def test_a_map_that_has_moved_on(map_of_shop: list[Any]) -> None:
     Country.objects.using(SHOP).create(code=code, name="a")
     assert Country.objects.using(FIRST).get().code == code
     assert Country.objects.using(SHOP).get(code=code).name == "a"
+
+
+@with_ids("bucketed", "plain")
+def test_a_shard_without_buckets_takes_no_new_rows(map_of_shop: list[Any]) -> None:
+    control("UPDATE shoal_range SET shard = %s WHERE shard = %s", FIRST, LAST)
+    forget()
+    for block in (on_shard(SHOP, shard=LAST), contextlib.nullcontext()):
+        with block, pytest.raises(KeyMismatch, match=f"to be inserted on '{LAST}'"):
+            Product.objects.using(LAST).create(name="a")
+    assert names() == []
 
 
 CREATE = """

@@ -74,7 +74,8 @@ class Allotting:
             return _spread(number)
         shards = bucket_map(self._cluster)
         buckets = sorted(b for alias in target for b in shards.buckets_of(alias))
-        return buckets[_spread(number) % len(buckets)]
+        # A shard without buckets takes no row: that is said where the row is sent.
+        return buckets[_spread(number) % len(buckets)] if buckets else _spread(number)
 
 
 def _spread(number: int) -> int:
