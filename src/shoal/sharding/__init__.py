@@ -1,4 +1,4 @@
-"""Takes compiled queries, gives rows: from one shard, or gathered from all."""
+"""Takes compiled queries, gives rows: from one shard, or from several."""
 
 from typing import TYPE_CHECKING, Any
 
