@@ -25,6 +25,7 @@ def one_server_each() -> Messages:
 
 
 def atomic_requests() -> Messages:
+    """E012, W002, W003, W004: what a transaction around each request does."""
     topology = get_topology()
     for alias, database in settings.DATABASES.items():
         if not database.get("ATOMIC_REQUESTS"):

@@ -10,5 +10,6 @@ Messages: TypeAlias = Iterator[CheckMessage]
 
 
 def has_table(model: type[Model]) -> bool:
+    """Say whether a model has a table of its own."""
     meta = model._meta
     return not (meta.proxy or meta.swapped)

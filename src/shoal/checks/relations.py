@@ -30,6 +30,7 @@ def check_relations(
 
 
 def relations_of(model: type[Model]) -> Messages:
+    """E003, E004, E005, E020 of one model."""
     home = get_placement().cluster_of(model)
     for field in model._meta.local_fields:
         target = _target(field)

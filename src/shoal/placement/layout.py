@@ -130,6 +130,7 @@ def bucket_of_id(layout: Layout, value: Any) -> int | None:
 
 
 def lives_on(model: Any, cluster: Cluster) -> bool:
+    """Say whether the rows of `model` are on this cluster."""
     return get_placement().cluster_of(model) == cluster.name
 
 

@@ -93,6 +93,7 @@ class Placement:
 
 @until_settings_change
 def get_placement() -> Placement:
+    """Return the placement that the settings say. Raises `SettingsError`."""
     return build(get_conf())
 
 

@@ -45,7 +45,9 @@ def shard_of(model: type[Model], key: Any) -> Alias:
     Return the alias of the shard that holds the rows of `model` with this key.
 
     Several values make a key if the model has several fields for it. Raises
-    `MissingKey`, `KeyTypeError`, and `UnknownCluster` if the model is not sharded.
+    `MissingKey`, `KeyTypeError`, `UnknownCluster` if its cluster has no shards,
+    `UnknownKey` if its directory has no such key, and `DeclarationError` if it has no
+    key, as a reference table.
     """
     cluster = sharded_cluster_of(model)
     layout = layout_of(model, cluster)

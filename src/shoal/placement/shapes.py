@@ -33,6 +33,8 @@ class Fault:
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
+    """How the rows of one table are cut."""
+
     kind: Kind
     key: tuple[AnyField, ...] = ()
     strategy: Strategy | None = None

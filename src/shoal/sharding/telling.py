@@ -31,6 +31,8 @@ Reason: TypeAlias = Literal[
 
 @dataclass(frozen=True, kw_only=True)
 class Why:
+    """Why a statement goes to the shards that it goes to."""
+
     because: Reason
     columns: tuple[str, ...] = ()
     """As `table.column`: what the reason speaks of."""

@@ -149,6 +149,7 @@ class ShardCreation:
 
 @functools.cache
 def creation_over(vendor: type) -> type:
+    """Return what makes a shard's test database, over a vendor's."""
     return type(
         vendor.__name__, (ShardCreation, vendor), {"__module__": vendor.__module__}
     )

@@ -61,11 +61,15 @@ class _Writing:
 
 
 class Insert(_Writing):
+    """Every new row has to get its id, and to be where it belongs."""
+
     def _places_rows(self, layout: Layout) -> bool:
         return True
 
 
 class Update(_Writing):
+    """A row lies somewhere anew only where its key, or its id, is set."""
+
     def execute_returning_sql(self, *args: Any, **kwargs: Any) -> Any:
         here = super().execute_returning_sql  # type: ignore[misc]
         return self._run("execute_returning_sql", here, *args, **kwargs)
@@ -76,6 +80,8 @@ class Update(_Writing):
 
 
 class Delete(_Writing):
+    """Only a reference table's rows are deleted on all shards."""
+
     def _places_rows(self, layout: Layout) -> bool:
         return False
 
@@ -89,6 +95,7 @@ _KINDS: tuple[tuple[type, type], ...] = (
 
 @functools.cache
 def operations_over(vendor: type) -> type:
+    """Return the operations of a shard over a vendor's."""
     return type(
         vendor.__name__, (ShardOperations, vendor), {"__module__": vendor.__module__}
     )

@@ -16,6 +16,8 @@ from shoal.types import Alias
 
 
 class ShardedTransaction:
+    """What the shards of one sharded connection have begun, until it ends."""
+
     def __init__(self, owner: Any) -> None:
         self._owner = owner
         self._blocks: dict[Alias, transaction.Atomic] = {}

@@ -14,6 +14,8 @@ WHERE table_schema = DATABASE() AND table_name = %s AND generation_expression <>
 
 
 class MySQLScratch:
+    """Makes and fills tables that last for one statement."""
+
     def __init__(self, connection: Any) -> None:
         self.connection = connection
         self._tables: list[str] = []

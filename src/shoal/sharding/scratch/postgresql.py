@@ -7,6 +7,8 @@ from shoal.sharding.scratch.columns import Column
 
 
 class PostgreSQLScratch:
+    """Makes and fills tables that last for one statement."""
+
     def __init__(self, connection: Any) -> None:
         self.connection = connection
 

@@ -23,6 +23,12 @@ AT_ONCE = 500
 
 
 class Conflicts:
+    """
+    What keeps objects of one insert from being inserted, on whatever shard it is.
+
+    Raises `QueryRefused` where equal rows cannot be looked for.
+    """
+
     def __init__(self, compiler: Any) -> None:
         self._compiler, self._query = compiler, compiler.query
         self._connection = compiler.connection

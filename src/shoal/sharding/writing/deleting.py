@@ -16,6 +16,8 @@ from shoal.sharding.writing.statement import Entangled, Writing
 
 
 class Deleting(Writing):
+    """One deletion, with what the database of all rows would delete along."""
+
     def run(self, *args: Any, **kwargs: Any) -> Any:
         fields = beyond_a_shard(self.query.get_meta(), self.cluster)
         if not fields:

@@ -1,4 +1,4 @@
-"""A statement that runs as it is on several shards; what they change adds up."""
+"""Takes a statement, runs it as it is on shards, gives their answers as one."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -10,6 +10,8 @@ from shoal.types import Alias
 
 
 class Everywhere:
+    """Answers each statement by several shards; what they change adds up."""
+
     def __init__(
         self,
         connection: Any,

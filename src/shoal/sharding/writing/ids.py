@@ -16,6 +16,8 @@ BEYOND = 2**62
 
 
 class Ids:
+    """The sequence of one table's automatic primary keys."""
+
     def __init__(self, connection: Any, model: Any, layout: Layout) -> None:
         self._connection, self._layout = connection, layout
         self._cluster = connection.cluster

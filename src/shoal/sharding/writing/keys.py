@@ -30,6 +30,8 @@ class MustMove(Exception):
 
 
 class KeyChange:
+    """What an update does to the key of its rows."""
+
     keys: Sequence[Any] = ()
     """The primary keys that the rows have after they were moved."""
 
@@ -67,8 +69,7 @@ class KeyChange:
             rows = [pk for (pk,) in self._select([self._pk.attname])]
             key = self._changed[0]
             self.keys = [key[2]] if key[0].primary_key else rows
-            places = self._places(rows)
-            for alias, keys in places.items():
+            for alias, keys in self._by_shard(rows).items():
                 self._move_from(alias, to, keys)
         return len(rows)
 
@@ -128,7 +129,7 @@ class KeyChange:
         rows: Iterator[Any] = compiler.results_iter(compiler.execute_sql(MULTI))
         return rows
 
-    def _places(self, keys: Sequence[Any]) -> dict[Alias, list[Any]]:
+    def _by_shard(self, keys: Sequence[Any]) -> dict[Alias, list[Any]]:
         """Return the keys by the shard that has their rows, which stay locked."""
         found: dict[Alias, list[Any]] = defaultdict(list)
         model = self._update.query.get_meta().model

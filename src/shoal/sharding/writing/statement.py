@@ -24,6 +24,12 @@ class Entangled(Exception):
 
 
 class Writing:
+    """
+    One update or deletion, from when it is compiled to when it is counted.
+
+    `execute` is how the vendor's compiler does it, which comes back to `answer`.
+    """
+
     def __init__(self, compiler: Any, execute: Callable[..., Any]) -> None:
         self.compiler, self._execute = compiler, execute
         self.connection = compiler.connection

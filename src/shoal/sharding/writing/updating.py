@@ -21,6 +21,8 @@ from shoal.sharding.writing.statement import AT_ONCE, Entangled, Writing
 
 
 class Updating(Writing):
+    """One update, until its rows are where their keys say."""
+
     keys: Sequence[Any] = ()
     """The primary keys of the rows, where they had to be found first."""
 
