@@ -87,6 +87,24 @@ class Levels:
         self._open.pop()
 
 
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A statement that is compiled to be known, and not to be run."""
+
+    levels: Levels
+
+
+def note(compiler: Any) -> Levels:
+    """Compile the query of a compiler again, and return the levels of it."""
+    noted = Noted(Levels())
+    with compiler.connection.answering(noted):
+        again = compiler.query.get_compiler(
+            using=compiler.connection.alias, elide_empty=compiler.elide_empty
+        )
+        again.as_sql()
+    return noted.levels
+
+
 @functools.cache
 def _kind(node: type) -> str:
     if issubclass(node, RawSQL | ExtraWhere):
@@ -98,6 +116,8 @@ def _kind(node: type) -> str:
 
 @dataclass(eq=False, frozen=True, slots=True)
 class Occurrence:
+    """One place where a statement names a table."""
+
     level: Level | None
     """`None` where only the text of the statement names the table."""
     alias: str

@@ -66,6 +66,28 @@ def equalities(
     return _Places(found, layouts, vendor).equals()
 
 
+def only_pin(
+    found: Sequence[Occurrence],
+    layouts: Mapping[Occurrence, Layout | None],
+    vendor: str,
+) -> tuple[Level, Any] | None:
+    """Return the condition that alone names buckets, with its level, if one does."""
+    solver = _Places(found, layouts, vendor)
+    solver.solve()
+    return solver.pinning[0] if len(solver.pinning) == 1 else None
+
+
+def has_pins(
+    found: Sequence[Occurrence],
+    layouts: Mapping[Occurrence, Layout | None],
+    vendor: str,
+) -> bool:
+    """Say whether any condition names buckets."""
+    solver = _Places(found, layouts, vendor)
+    solver.solve()
+    return bool(solver.pinning)
+
+
 class _Places:
     def __init__(
         self,
@@ -82,6 +104,8 @@ class _Places:
         )
         self._located: list[tuple[Place, str]] = []
         """The columns whose values have given a bucket."""
+        self.pinning: list[tuple[Level, Any]] = []
+        """The conditions that have, each with the level where it stands."""
 
     def solve(self) -> dict[Occurrence, Buckets]:
         known: dict[Place, Buckets] = dict.fromkeys(self._found)
@@ -149,7 +173,7 @@ class _Places:
             layout = self._layouts.get(place) if place else None
             if place is None or layout is None or len(layout.key) < 2:
                 continue
-            values = _values(one) if len(columns) == 1 else None
+            values = values_of(one) if len(columns) == 1 else None
             if values:
                 name = str(columns[0].target.column)
                 given.setdefault(place, {})[name] = columns[0], values
@@ -157,7 +181,11 @@ class _Places:
             place: self._of_whole_key(level, self._layouts[place], parts)
             for place, parts in given.items()
         }
-        return {place: there for place, there in found.items() if there is not None}
+        together: dict[Place, Buckets] = {
+            place: buckets for place, buckets in found.items() if buckets is not None
+        }
+        self.pinning += [(level, node)] * (2 * len(together))
+        return together
 
     def _of_whole_key(
         self, level: Level, layout: Any, given: Mapping[str, tuple[Col, list[Any]]]
@@ -174,7 +202,7 @@ class _Places:
     def _pinned_by(self, level: Level, node: Any) -> dict[Place, Buckets]:
         if not isinstance(node, Exact | In):
             return {}
-        values = _values(node)
+        values = values_of(node)
         if values is None:
             return {}
         columns = _columns(node.lhs)
@@ -184,6 +212,7 @@ class _Places:
         if None in found or not found:
             return {}
         located = [one for one in found if one is not None]
+        self.pinning.append((level, node))
         return {located[0][0]: frozenset(bucket for _, bucket in located)}
 
     def _nowhere(self, level: Level, columns: list[Col]) -> dict[Place, Buckets]:
@@ -294,7 +323,7 @@ def _columns(lhs: Any) -> list[Col]:
     return list(get_cols()) if get_cols else []
 
 
-def _values(node: Any) -> list[Any] | None:
+def values_of(node: Any) -> list[Any] | None:
     """Return the values that a lookup compares with; `None` if it is no plain value."""
     sides = node.rhs if isinstance(node, In) else [node.rhs]
     if isinstance(node, In) and not isinstance(sides, list | tuple | set | frozenset):

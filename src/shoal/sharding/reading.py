@@ -12,8 +12,9 @@ from shoal.placement.scopes import current_target
 from shoal.sharding.gather import Gathering, Rows
 from shoal.sharding.locking import Locking
 from shoal.sharding.naming import naming
-from shoal.sharding.occurrences import Levels, occurrences
-from shoal.sharding.scattering import scattering
+from shoal.sharding.occurrences import Levels, note, occurrences
+from shoal.sharding.plans import Pinned, Plan, plans_of
+from shoal.sharding.scattering import Scattering, scattering
 from shoal.sharding.telling import Why, asked, gathered, scattered
 from shoal.sharding.where import Where
 from shoal.topology import Cluster
@@ -23,30 +24,64 @@ from shoal.types import Alias
 class Reading:
     """One query, from when it is compiled to when it has its rows."""
 
+    levels: Levels | None = None
+    """Nobody notes what it is compiled from, unless its shape is new."""
+
     def __init__(self, compiler: Any) -> None:
         self._compiler = compiler
         self._connection = compiler.connection
         self._cluster: Cluster = compiler.connection.cluster
-        self.levels = Levels()
 
     def answer(self, sql: str, params: Any, *, is_chunked: bool = False) -> Any:
-        target = current_target(self._cluster.name)
         name = self._cluster.name
+        target = current_target(name)
         if target is not None and len(target) == 1:
             asked(name, target[0], lambda: Why(because="on_shard"))
             return self._run(target[0], sql, params, is_chunked=is_chunked)
-        where = Where(self._connection, occurrences(self.levels, sql))
+        known = plans_of(self._compiler.query, self._cluster)
+        plan = known.get(sql)
+        if plan is not None:
+            answer = self._as_planned(plan, sql, params, is_chunked=is_chunked)
+            if answer is not None:
+                return answer
+        where = self._where(sql)
         shard = where.only_shard()
         if shard is not None:
+            pinned = where.pinned(self._compiler.query)
+            if pinned is not None:
+                known[sql] = pinned
             asked(name, shard, where.why)
             return self._run(shard, sql, params, is_chunked=is_chunked)
-        apart = scattering(self._compiler, self.levels, where)
-        if apart is not None:
-            answer = apart.answer(sql, params, is_chunked=is_chunked)
-            if answer is not None:
-                scattered(name, apart.shards, where.why)
-                return answer
-        return self._gather(where, sql, params)
+        parts = scattering(self._compiler, self._levels, where)
+        answer = parts and parts.answer(sql, params, is_chunked=is_chunked)
+        if parts is None or answer is None:
+            return self._gather(where, sql, params)
+        if parts.plan is not None and not where.has_pins():
+            known[sql] = parts.plan
+        scattered(name, parts.shards, where.why)
+        return answer
+
+    def _as_planned(
+        self, plan: Plan, sql: str, params: Any, *, is_chunked: bool
+    ) -> Any:
+        """Answer as a query of the same shape was; `None` if its values forbid it."""
+        name = self._cluster.name
+        if isinstance(plan, Pinned):
+            shard = plan.shard(self._compiler.query, self._cluster)
+            if shard is None:
+                return None
+            asked(name, shard, lambda: self._where(sql).why())
+            return self._run(shard, sql, params, is_chunked=is_chunked)
+        shards = [shard.name for shard in self._cluster.shards]
+        parts = Scattering(self._compiler, shards, plan.folds, plan)
+        answer = parts.answer(sql, params, is_chunked=is_chunked)
+        scattered(name, shards, lambda: self._where(sql).why())
+        return answer
+
+    def _where(self, sql: str) -> Where:
+        """Compile it once more, and note what it is made of."""
+        self._levels = note(self._compiler)
+        return Where(self._connection, occurrences(self._levels, sql))
 
     def _run(self, alias: Alias, sql: str, params: Any, *, is_chunked: bool) -> Any:
         writes = self._compiler.query.select_for_update

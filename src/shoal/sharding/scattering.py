@@ -6,13 +6,13 @@ Only where that is proven to be the answer of one database: `scattering` says wh
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from shoal.sharding.folding import Fold, fold, fold_of
 from shoal.sharding.gather import naming
-from shoal.sharding.occurrences import Level, Levels
+from shoal.sharding.occurrences import Level, Levels, Noted
 from shoal.sharding.ordering import OrderKeys, Row, merged, sorted_rows
+from shoal.sharding.plans import Apart
 from shoal.sharding.side_by_side import Asked, ask
 from shoal.types import Alias
 
@@ -48,7 +48,7 @@ def scattering(compiler: Any, levels: Levels, where: Any) -> "Scattering | None"
     if base is None or not _is_apart(base, where):
         return None
     shards = where.shards_of(where.anchors(base)[0])
-    return Scattering(compiler=compiler, shards=shards, folds=folds)
+    return Scattering(compiler, shards, folds)
 
 
 def _is_one_row(query: Any) -> bool:
@@ -91,32 +91,60 @@ def _is_apart(base: Level, where: Any) -> bool:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
 class Scattering:
     """One query whose shards work apart."""
 
-    compiler: Any
-    shards: Sequence[Alias]
-    folds: Sequence[Fold] = ()
-    """What makes one row of the shards' rows; empty: their rows are the answer's."""
+    def __init__(
+        self,
+        compiler: Any,
+        shards: Sequence[Alias],
+        folds: Sequence[Fold],
+        plan: Apart | None = None,
+    ) -> None:
+        self._compiler = compiler
+        self.shards = shards
+        self._folds = folds
+        """What makes one row of theirs; empty: their rows are the answer's."""
+        self.plan = plan
+        """What holds of each query of this shape, if that is all it takes."""
 
     def answer(self, sql: str, params: Any, *, is_chunked: bool) -> "Answer | None":
         """Return the rows; `None` if Python would not order them as the server does."""
-        if self.folds:
+        if self._folds:
             asked = self._ask(sql, params, is_chunked=False)
             rows = [row for one in asked for row in one.cursor.fetchall()]
-            return Answer(asked, iter([fold(rows, self.folds)]))
-        part = Part(self.compiler)
-        sql, params = part.as_sql()
-        if not part.keys.is_alike:
-            return None
-        asked = self._ask(sql, params, is_chunked=is_chunked)
-        return Answer(asked, self._merged(asked, part.keys, is_chunked=is_chunked))
+            self.plan = Apart(sql, OrderKeys(""), self._folds)
+            return Answer(asked, iter([fold(rows, self._folds)]))
+        if self.plan is None:
+            keys, part, its_params = self._part()
+            if not keys.is_alike:
+                return None
+            if tuple(its_params) == tuple(params):
+                self.plan = Apart(part, keys, ())
+        else:
+            keys, part, its_params = self.plan.keys, self.plan.sql, params
+        asked = self._ask(part, its_params, is_chunked=is_chunked)
+        return Answer(asked, self._merged(asked, keys, is_chunked=is_chunked))
+
+    def _part(self) -> tuple[OrderKeys, str, Any]:
+        """
+        Return what each shard is asked: the query, and what its rows are ordered by.
+
+        A slice begins at its first row there.
+        """
+        connection = self._compiler.connection
+        query = self._compiler.query.clone()
+        if query.low_mark:
+            query.low_mark = 0
+        with connection.answering(Noted(Levels())):
+            compiler = query.get_compiler(using=connection.alias)
+            keys = compiler.order_keys = OrderKeys(connection.vendor)
+            return keys, *compiler.as_sql()
 
     def _merged(
         self, asked: Sequence[Asked], keys: OrderKeys, *, is_chunked: bool
     ) -> Iterator[Row]:
-        query = self.compiler.query
+        query = self._compiler.query
         rows: Iterator[Row]
         if is_chunked:
             rows = merged([_streamed(one.cursor) for one in asked], keys.keys)
@@ -130,7 +158,7 @@ class Scattering:
         asked: list[Asked] = []
         try:
             for alias in self.shards:
-                connection = self.compiler.connection.shard_to_read(alias)
+                connection = self._compiler.connection.shard_to_read(alias)
                 open_ = connection.chunked_cursor if is_chunked else connection.cursor
                 with naming(alias):
                     cursor = open_()
@@ -146,22 +174,6 @@ class Scattering:
 def _streamed(cursor: Any) -> Iterator[Row]:
     while rows := cursor.fetchmany(AT_ONCE):
         yield from rows
-
-
-class Part:
-    """What each shard is asked: the query, and what its rows are ordered by."""
-
-    def __init__(self, compiler: Any) -> None:
-        query = compiler.query.clone()
-        if query.low_mark:
-            query.low_mark = 0
-        self._compiler = query.get_compiler(connection=compiler.connection)
-        self.keys = self._compiler.order_keys = OrderKeys(compiler.connection.vendor)
-
-    def as_sql(self) -> tuple[str, Any]:
-        with self._compiler.connection.answering(None):
-            sql, params = self._compiler.as_sql()
-        return sql, params
 
 
 class Answer:

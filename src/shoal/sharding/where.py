@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import connections
+from django.db.models.expressions import Col
 
 from shoal.placement.buckets import bucket_map
 from shoal.placement.layout import Layout, layout_of
@@ -15,7 +16,15 @@ from shoal.placement.models import get_placement
 from shoal.routing import members
 from shoal.sharding.colocation import anchors, gives_bucket
 from shoal.sharding.occurrences import Level, Occurrence
-from shoal.sharding.places import Buckets, pins, places
+from shoal.sharding.places import (
+    Buckets,
+    has_pins,
+    only_pin,
+    pins,
+    place_of,
+    places,
+)
+from shoal.sharding.plans import Pinned, path_to
 from shoal.sharding.tables import Table, tables
 from shoal.sharding.telling import Reason, Why
 from shoal.topology import Cluster, get_topology
@@ -84,6 +93,40 @@ class Where:
         if len(needed) == 1:
             return needed.pop()
         return self._names[0] if anywhere or not needed else None
+
+    def has_pins(self) -> bool:
+        """Say whether any condition names buckets."""
+        return has_pins(self._found, self._layouts, self._connection.vendor)
+
+    def pinned(self, query: Any) -> Pinned | None:
+        """Return the one condition that says of all tables where their rows are."""
+        query = getattr(query, "inner_query", query)
+        pin = only_pin(self._found, self._layouts, self._connection.vendor)
+        path = path_to(pin[1], query.where) if pin else None
+        if pin is None or path is None or pin[0].query is not query:
+            return None
+        column = pin[1].lhs
+        pinned = [
+            one for one in self._found if place_of(one) == (id(pin[0]), column.alias)
+        ]
+        layout = self._layouts[pinned[0]] if pinned and type(column) is Col else None
+        if layout is None or not self._all_lie_with(pinned[0]):
+            return None
+        name = str(column.target.column)
+        return Pinned(path, column.alias, name, layout.locators[name])
+
+    def _all_lie_with(self, other: Occurrence) -> bool:
+        return all(
+            layout is not None
+            and (
+                layout.kind == "reference"
+                or (
+                    layout.kind == "sharded"
+                    and self._places[one] == self._places[other]
+                )
+            )
+            for one, layout in self._layouts.items()
+        )
 
     def anchors(self, base: Level) -> list[Occurrence]:
         """Return the tables whose rows say which shard makes a row of the answer."""

@@ -17,7 +17,7 @@ from shoal.sharding.writing.inserting import Inserting
 from shoal.sharding.writing.updating import Updating
 
 
-class _Compiling:
+class Noting:
     """Tells the statement at work which queries it is compiled from."""
 
     connection: Any
@@ -26,7 +26,7 @@ class _Compiling:
     """Takes what rows are merged by, where this is a shard's part of an answer."""
 
     def as_sql(self, *args: Any, **kwargs: Any) -> Any:
-        levels = _levels(self.connection)
+        levels = noted_by(self.connection)
         if levels is None:
             return super().as_sql(*args, **kwargs)  # type: ignore[misc]
         levels.enter(self.query)
@@ -36,21 +36,21 @@ class _Compiling:
             levels.leave()
 
     def compile(self, node: Any) -> Any:
-        levels = _levels(self.connection)
+        levels = noted_by(self.connection)
         if levels is not None:
             levels.saw(node)
         return super().compile(node)  # type: ignore[misc]
 
     def collapse_group_by(self, expressions: Any, having: Any) -> Any:
         found = super().collapse_group_by(expressions, having)  # type: ignore[misc]
-        levels = _levels(self.connection)
+        levels = noted_by(self.connection)
         if levels is not None:
             levels.grouped(found)
         return found
 
     def get_extra_select(self, order_by: Any, select: Any) -> Any:
         extra = super().get_extra_select(order_by, select)  # type: ignore[misc]
-        levels = _levels(self.connection)
+        levels = noted_by(self.connection)
         if levels is not None:
             levels.selected([one for one, _, _ in select])
         if self.order_keys is not None:
@@ -59,27 +59,33 @@ class _Compiling:
 
     def get_from_clause(self) -> Any:
         found = super().get_from_clause()  # type: ignore[misc]
-        levels = _levels(self.connection)
+        levels = noted_by(self.connection)
         if levels is not None:
             levels.joined()
         return found
 
 
-def _levels(connection: Any) -> Levels | None:
+def noted_by(connection: Any) -> Levels | None:
     """Return what collects the queries of the statement at work, if one is."""
     statements = connection.statements
     return getattr(statements[-1], "levels", None) if statements else None
 
 
-class Select(_Compiling):
-    """Also of aggregates over a subquery."""
+class Select:
+    """Also of aggregates over a subquery. Notes nothing, which costs nothing."""
+
+    connection: Any
 
     def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
         with self.connection.answering(Reading(self)):
             return super().execute_sql(*args, **kwargs)  # type: ignore[misc]
 
 
-class Insert(_Compiling):
+class NotingSelect(Noting, Select):
+    """The same, compiled for somebody who has to know of what it is made."""
+
+
+class Insert(Noting):
     allotted: Any = None
     """Primary keys that were handed out, by the `id()` of their objects."""
 
@@ -101,7 +107,7 @@ class Insert(_Compiling):
         return Inserting(self, super().execute_sql).run(returning_fields)  # type: ignore[misc]
 
 
-class Update(_Compiling):
+class Update(Noting):
     def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
         return Updating(self, self.count_rows).run(*args, **kwargs)
 
@@ -113,7 +119,7 @@ class Update(_Compiling):
         return Updating(self, execute).run_returning(returning_fields)
 
 
-class Delete(_Compiling):
+class Delete(Noting):
     def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
         return Deleting(self, super().execute_sql).run(*args, **kwargs)  # type: ignore[misc]
 
@@ -127,9 +133,10 @@ _KINDS: tuple[tuple[type, type], ...] = (
 
 
 @functools.cache
-def compiler_over(vendor: type) -> type:
+def compiler_over(vendor: type, *, is_noting: bool) -> type:
     """Return the sharded compiler over one of the vendor's."""
     for kind, ours in _KINDS:
         if issubclass(vendor, kind):
+            ours = NotingSelect if is_noting and ours is Select else ours
             return type(vendor.__name__, (ours, vendor), {"__module__": __name__})
     raise AssertionError(vendor)

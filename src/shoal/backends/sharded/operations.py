@@ -8,7 +8,7 @@ from django.db.backends.base.operations import BaseDatabaseOperations
 from django.db.models import Model
 from django.utils.encoding import force_str
 
-from shoal.backends.sharded.compilers import compiler_over
+from shoal.backends.sharded.compilers import compiler_over, noted_by
 from shoal.placement import sequences
 from shoal.placement.layout import layout_of
 from shoal.placement.models import OWN_APP
@@ -29,7 +29,7 @@ class ShardedOperations(_Base):
 
     def compiler(self, compiler_name: str) -> Any:
         kind: Any = super().compiler(compiler_name)
-        return compiler_over(kind)
+        return compiler_over(kind, is_noting=noted_by(self.connection) is not None)
 
     def last_executed_query(self, cursor: Any, sql: Any, params: Any) -> Any:
         """Return the statement as it would be on any of the shards."""
