@@ -137,7 +137,13 @@ def databases(request: Any, project: Path) -> None:
 
 def run(project: Path, options: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", *f"django test --noinput {options}".split()],
+        [
+            sys.executable,
+            "-W",
+            "error",
+            "-m",
+            *f"django test --noinput {options}".split(),
+        ],
         env={**os.environ, "DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": "."},
         cwd=project,
         capture_output=True,
