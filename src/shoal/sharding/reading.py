@@ -95,7 +95,8 @@ class Reading:
             except BaseException:
                 cursor.close()
                 raise
-        return cursor
+        # The driver's own: that of the sharded alias is around it, which sees to errors.
+        return cursor.cursor
 
     def _gather(self, where: Where, sql: str, params: Any) -> Any:
         locking = Locking(self._compiler)

@@ -39,12 +39,13 @@ class HomeDriver:
     the version of the server does.
     """
 
-    def __init__(self, home: Any) -> None:
-        self._home = home
+    def __init__(self, owner: "ShardedConnection") -> None:
+        self._owner = weakref.ref(owner)
 
     def __getattr__(self, name: str) -> Any:
-        self._home.ensure_connection()
-        return getattr(self._home.connection, name)
+        owner: Any = self._owner()
+        owner.home.ensure_connection()
+        return getattr(owner.home.connection, name)
 
     def close(self) -> None:
         """Leave that to the home shard: it is its connection."""
@@ -64,6 +65,7 @@ class ShardedConnection(_Base):
 
     def __init__(self, settings_dict: dict[str, Any], alias: Alias) -> None:
         self._cluster: Cluster = get_topology().clusters[alias]
+        self._driver = HomeDriver(self)
         self._is_open = False
         self.statements: list[Any] = []
         """What answers the statements of the compilers at work, innermost last."""
@@ -76,7 +78,7 @@ class ShardedConnection(_Base):
 
     @property
     def connection(self) -> Any:
-        return HomeDriver(self.home) if self._is_open else None
+        return self._driver if self._is_open else None
 
     @connection.setter
     def connection(self, value: Any) -> None:
@@ -85,10 +87,12 @@ class ShardedConnection(_Base):
     @property
     def cluster(self) -> Cluster:
         """What the setting says; what it said last, once it says nothing of it."""
-        with contextlib.suppress(SettingsError):
+        try:
             found = get_topology().clusters.get(self.alias)
-            if found is not None and found.is_sharded:
-                self._cluster = found
+        except SettingsError:
+            return self._cluster
+        if found is not None and found.shards:
+            self._cluster = found
         return self._cluster
 
     @property
@@ -114,8 +118,8 @@ class ShardedConnection(_Base):
         """Return a connection to read from a shard: its primary, or a replica."""
         if self.in_transaction or self._mark:
             return self.shard(alias)
-        (cluster,) = (one for one in self.cluster.shards if one.name == alias)
-        return connections[members.for_read(cluster)]
+        _, shard = get_topology().by_alias[alias]
+        return connections[members.for_read(shard)]
 
     @property
     def in_transaction(self) -> bool:
