@@ -85,6 +85,19 @@ def test_ids_go_on_above_one_that_was_given(shop: str) -> None:
         assert Tag.objects.using(SHOP).create(name="c").pk > given
 
 
+@both
+def test_an_id_near_the_end_of_its_column_is_nobodys_next(shop: str) -> None:
+    before = Tag.objects.using(SHOP).create(name="a").pk
+    Tag.objects.using(SHOP).create(pk=2**63 - 5, name="b")
+    after = Tag.objects.using(SHOP).create(name="c").pk
+    assert before < after < before + 2000 * BUCKETS
+
+
+def test_new_rows_are_spread_over_all_shards(shop: str) -> None:
+    made = [Tag.objects.using(SHOP).create(name="a") for _ in range(8)]
+    assert {shard_of(Tag, tag.pk) for tag in made} == {*SHARDS}
+
+
 def test_an_id_that_does_not_fit_its_key_is_refused(shop: str) -> None:
     product = product_on(SECOND)
     wrong = product.pk + 1

@@ -210,8 +210,6 @@ def same(made: Callable[[], Any], found: list[Any]) -> bool:
 
 @pytest.mark.parametrize("name", SCATTERED)
 def test_each_shard_answers_its_part(goods: str, asked: Any, name: str) -> None:
-    if goods == "mariadb" and name == "slice of a subquery":
-        pytest.skip("MariaDB has no slices in subqueries.")
     event, found = asked(SCATTERED[name])
     assert event == "query_scattered"
     assert same(SCATTERED[name], found)

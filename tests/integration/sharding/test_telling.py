@@ -143,6 +143,23 @@ def test_the_log_of_a_shard_has_what_was_fetched_there(shop: str) -> None:
     assert "a" in query["sql"].partition("WHERE")[2]
 
 
+def test_a_statement_on_several_shards_is_one_in_the_log(shop: str) -> None:
+    products = [product_on(shard, name="a") for shard in SHARDS]
+    reviews = [Review(product=product) for product in products]
+    for write in (
+        lambda: Review.objects.using(SHOP).bulk_create(reviews),
+        lambda: Category.objects.using(SHOP).create(name="c"),
+        lambda: Product.objects.using(SHOP).update(name="b"),
+        lambda: Review.objects.using(SHOP).all()._raw_delete(SHOP),
+    ):
+        with CaptureQueriesContext(connections[SHOP]) as asked:  # noqa: SIM117
+            with CaptureQueriesContext(connections[FOURTH]) as sent:
+                write()
+        assert len(asked) == 1
+        kinds = [query["sql"].split()[0] for query in sent]
+        assert len([one for one in kinds if one in ("INSERT", "UPDATE", "DELETE")]) == 1
+
+
 def test_execute_wrappers_of_a_shard_see_what_is_fetched_there(shop: str) -> None:
     product_on(SECOND, name="a")
     seen: list[tuple[str, Any]] = []

@@ -48,15 +48,20 @@ class Inserting:
             return self._send(self._query.objs, shards[:1], returning_fields)
         if layout.kind == "local":
             return self._send(self._query.objs, shards, returning_fields)
+        conflicts = self._conflicts()
         Allotting(self._compiler, layout, self._values).run()
         if layout.kind == "reference":
             self._values.compute(self._query.objs)
             return self._everywhere(shards, returning_fields)
-        if self._query.on_conflict is not None:
-            conflicts = Conflicts(self._compiler)
-            if conflicts.are_beyond_a_shard:
-                return self._unless_there(conflicts, returning_fields)
+        if conflicts is not None and conflicts.are_beyond_a_shard:
+            return self._unless_there(conflicts, returning_fields)
         return self._to_their_shards(returning_fields)
+
+    def _conflicts(self) -> Conflicts | None:
+        """Return what rows may conflict over; raises before any server is asked."""
+        may_conflict = self._query.on_conflict is not None
+        is_sharded = self._layout.kind == "sharded"
+        return Conflicts(self._compiler) if may_conflict and is_sharded else None
 
     def _unless_there(self, conflicts: Conflicts, returning_fields: Any) -> list[Any]:
         """Insert what is on no shard yet, and update or leave out the rest."""
