@@ -76,8 +76,8 @@ def _semi_joins(
     """
     Yield the places of `column IN (SELECT column ...)` where both give the bucket.
 
-    A value can only be among those of its own shard. With a NULL among them it would
-    be unknown whether it is not, so the column must not have any.
+    A value can only be among those of its own shard. With a NULL on either side it
+    would be unknown whether it is not, so there must not be any.
     """
     known = {place_of(one): one for one in found if one.level is not None}
     levels = {id(one.level.query): one.level for one in found if one.level is not None}
@@ -89,7 +89,10 @@ def _semi_joins(
                 continue
             here = known.get((id(level), node.lhs.alias))
             there = known.get((id(inner), column.alias))
-            if here and there and _same(here, node.lhs, there, column, layouts, vendor):
+            if here is None or there is None or node.lhs.target.null:
+                continue
+            is_there = _is_always_there(here) and _is_always_there(there)
+            if is_there and _same(here, node.lhs, there, column, layouts, vendor):
                 yield place_of(here), place_of(there)
 
 
@@ -125,7 +128,7 @@ def _same(
         return False
     names = str(mine.target.column), str(theirs.target.column)
     scheme = one.locators.get(names[0])
-    exact = one.prunes(names[0], vendor)
+    exact = one.prunes(names[0], vendor) and other.prunes(names[1], vendor)
     return exact and scheme == other.locators.get(names[1])
 
 

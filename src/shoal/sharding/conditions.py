@@ -12,6 +12,7 @@ from django.db.models import (
     ExpressionWrapper,
     Func,
     Value,
+    functions,
 )
 from django.db.models.expressions import (
     Col,
@@ -25,12 +26,23 @@ from django.db.models.sql.constants import INNER
 from django.db.models.sql.where import AND, WhereNode
 
 _PLAIN = (Col, Value, CombinedExpression, ExpressionWrapper, Func)
-_NOT_PLAIN = (Aggregate, DurationExpression, Now, Random)
+_RANDOM = ("Random", "UUID4", "UUID7")
+_FICKLE = (Now, RawSQL, *(getattr(functions, name, Random) for name in _RANDOM))
+"""Not all of them are in each Django."""
+_NOT_PLAIN = (Aggregate, DurationExpression, *_FICKLE)
 
 
 def is_fickle(expression: Any) -> bool:
     """Say whether two servers may give an expression two values for the same row."""
-    return any(is_fickle_kind(type(part)) for part in expression.flatten())
+    return any(
+        is_fickle_kind(type(part)) or is_rewritten(part)
+        for part in expression.flatten()
+    )
+
+
+def is_rewritten(expression: Any) -> bool:
+    """Say whether a function is told what SQL it is: `Func("a", function="F")`."""
+    return bool(getattr(expression, "extra", None))
 
 
 def is_fickle_kind(kind: type) -> bool:
@@ -40,9 +52,7 @@ def is_fickle_kind(kind: type) -> bool:
     The clock and chance do, and whatever function is not one of Django's own.
     """
     own = kind.__module__.startswith("django.db.models.")
-    return issubclass(kind, Now | Random | RawSQL) or (
-        issubclass(kind, Func) and not own
-    )
+    return issubclass(kind, _FICKLE) or (issubclass(kind, Func) and not own)
 
 
 def conjuncts(where: Any) -> Iterator[Any]:
@@ -87,6 +97,8 @@ def _parts(node: Any) -> Iterator[str | None]:
         yield from _parts([node.lhs, node.rhs])
         if node.bilateral_transforms:
             yield None
+    elif is_rewritten(node):
+        yield None
     elif isinstance(node, _PLAIN) and not isinstance(node, _NOT_PLAIN):
         yield from _parts(node.get_source_expressions())
     elif hasattr(node, "as_sql") or hasattr(node, "resolve_expression"):

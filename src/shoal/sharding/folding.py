@@ -9,6 +9,7 @@ from typing import Any
 from django.db.models import Count, Max, Min, Sum, Value
 from django.db.models.functions import Coalesce
 
+from shoal.sharding.conditions import is_rewritten
 from shoal.sharding.ordering import comparable, is_alike
 
 DIGITS = 2000
@@ -22,7 +23,7 @@ def fold_of(expression: Any, vendor: str) -> Fold | None:
     kind = type(expression)
     if kind is Coalesce:
         return _sum if _is_sum_or_zero(expression) else None
-    if getattr(expression, "distinct", True):
+    if getattr(expression, "distinct", True) or is_rewritten(expression):
         return None
     if kind is Count:
         return sum
@@ -37,6 +38,7 @@ def _is_sum_or_zero(expression: Any) -> bool:
     """Say whether this is `Sum(..., default=0)`: a shard without rows adds nothing."""
     first, *others = expression.get_source_expressions()
     plain = type(first) is Sum and not getattr(first, "distinct", True)
+    plain = plain and not is_rewritten(first)
     return plain and all(type(one) is Value and one.value == 0 for one in others)
 
 

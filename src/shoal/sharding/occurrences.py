@@ -18,7 +18,7 @@ from django.db.models.sql.where import ExtraWhere
 
 from shoal.placement import models_of_table
 from shoal.placement.models import bare_table_name
-from shoal.sharding.conditions import is_fickle_kind
+from shoal.sharding.conditions import is_fickle_kind, is_rewritten
 
 _NAME = re.compile(r"\b\w+\b(?![\"`]?\s*\.)")
 """What may be a table, and is not there to say whose column is meant."""
@@ -73,7 +73,7 @@ class Levels:
             self.by_hand += [node.sql] if hasattr(node, "sql") else node.sqls
         elif kind == "window":
             self._open[-1].windows.append(node)
-        self.is_fickle |= kind == "fickle"
+        self.is_fickle |= kind == "fickle" or is_rewritten(node)
 
     def grouped(self, expressions: list[Any]) -> None:
         if self._open:

@@ -92,6 +92,9 @@ class OrderKeys:
             if isinstance(source, Ref):
                 named: Any = source
                 places, sources = [aliases[named.refs]], [named.source]
+                # Django counts a composite primary key as one column.
+                column = getattr(named, "ordinal", places[0] + 1)
+                self.is_alike &= column == places[0] + 1
             else:
                 sources = _parts(source)
                 places = [place(part) for part in sources]

@@ -111,7 +111,9 @@ class _Places:
         known: dict[Place, Buckets] = dict.fromkeys(self._found)
         for level in self._levels:
             for place, buckets in self._pinned(level, level.query.where).items():
-                known[place] = _both(known.get(place), buckets)
+                # Of an outer query all rows are needed, whatever a subquery says.
+                if place[0] == id(level):
+                    known[place] = _both(known.get(place), buckets)
         equals = self.equals()
         changed = True
         while changed:
@@ -299,7 +301,8 @@ class _Places:
         if layouts[0] is None or layouts[1] is None:
             return
         schemes = layouts[0].locators.get(mine), layouts[1].locators.get(theirs)
-        prune = layouts[0].prunes(mine, self._vendor) if schemes[0] else False
+        prune = layouts[0].prunes(mine, self._vendor)
+        prune = prune and layouts[1].prunes(theirs, self._vendor)
         if prune and schemes[0] == schemes[1]:
             yield Equal(here, mine, there, theirs)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from django.db.models.expressions import Col
+from django.db.models.lookups import Exact, In
 from django.db.models.sql.where import AND, WhereNode
 
 from shoal.errors import ShoalError
@@ -42,11 +43,11 @@ class Pinned:
         """Return the shard of all rows; `None` if this query does not say it so."""
         node = query.where
         for position in self.path:
-            children = getattr(node, "children", ())
-            if position >= len(children):
+            # The same SQL may be of other nodes, if some of them have no SQL.
+            if not _is_and(node) or position >= len(node.children):
                 return None
-            node = children[position]
-        column = getattr(node, "lhs", None)
+            node = node.children[position]
+        column = node.lhs if isinstance(node, Exact | In) else None
         if type(column) is not Col or column.alias != self.alias:
             return None
         values = values_of(node) if column.target.column == self.column else None
@@ -92,9 +93,14 @@ def path_to(node: Any, tree: Any) -> tuple[int, ...] | None:
     """Return the way to a condition that has to hold of every row."""
     if tree is node:
         return ()
-    if isinstance(tree, WhereNode) and tree.connector == AND and not tree.negated:
+    if _is_and(tree):
         for position, child in enumerate(tree.children):
             path = path_to(node, child)
             if path is not None:
                 return (position, *path)
     return None
+
+
+def _is_and(node: Any) -> bool:
+    is_tree = isinstance(node, WhereNode)
+    return is_tree and node.connector == AND and not node.negated

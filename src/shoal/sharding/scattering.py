@@ -4,9 +4,12 @@ Takes a compiled query, asks every shard for its part of the answer, merges the 
 Only where that is proven to be the answer of one database: `scattering` says where.
 """
 
+import contextlib
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
+
+from django.db import Error
 
 from shoal.sharding.folding import Fold, fold, fold_of
 from shoal.sharding.gather import naming
@@ -47,7 +50,9 @@ def scattering(compiler: Any, levels: Levels, where: Any) -> "Scattering | None"
             base = inner[0] if len(inner) == 1 and not inner_query.is_sliced else None
     if base is None or not _is_apart(base, where):
         return None
-    shards = where.shards_of(where.anchors(base)[0])
+    # Where no row can be needed, any shard says what is made of none.
+    home = compiler.connection.cluster.home.name
+    shards = where.shards_of(where.anchors(base)[0]) or [home]
     return Scattering(compiler, shards, folds)
 
 
@@ -112,7 +117,7 @@ class Scattering:
         """Return the rows; `None` if Python would not order them as the server does."""
         if self._folds:
             asked = self._ask(sql, params, is_chunked=False)
-            rows = [row for one in asked for row in one.cursor.fetchall()]
+            rows = _all_rows(asked)
             self.plan = Apart(sql, OrderKeys(""), self._folds)
             return Answer(asked, iter([fold(rows, self._folds)]))
         if self.plan is None:
@@ -147,10 +152,9 @@ class Scattering:
         query = self._compiler.query
         rows: Iterator[Row]
         if is_chunked:
-            rows = merged([_streamed(one.cursor) for one in asked], keys.keys)
+            rows = merged([_streamed(one) for one in asked], keys.keys)
         else:
-            every = [row for one in asked for row in one.cursor.fetchall()]
-            rows = iter(sorted_rows(every, keys.keys))
+            rows = iter(sorted_rows(_all_rows(asked), keys.keys))
         rows = itertools.islice(rows, query.low_mark, query.high_mark)
         return rows if keys.width is None else (row[: keys.width] for row in rows)
 
@@ -165,15 +169,39 @@ class Scattering:
                 asked.append(Asked(alias=alias, connection=connection, cursor=cursor))
             ask(asked, sql, params)
         except BaseException:
-            for one in asked:
-                one.cursor.close()
+            with contextlib.suppress(Error):
+                _close(asked)
             raise
         return asked
 
 
-def _streamed(cursor: Any) -> Iterator[Row]:
-    while rows := cursor.fetchmany(AT_ONCE):
+def _streamed(one: Asked) -> Iterator[Row]:
+    while True:
+        with naming(one.alias):
+            rows = one.cursor.fetchmany(AT_ONCE)
+        if not rows:
+            return
         yield from rows
+
+
+def _all_rows(asked: Sequence[Asked]) -> list[Row]:
+    rows: list[Row] = []
+    try:
+        for one in asked:
+            with naming(one.alias):
+                rows += one.cursor.fetchall()
+    except BaseException:
+        with contextlib.suppress(Error):
+            _close(asked)
+        raise
+    return rows
+
+
+def _close(asked: Sequence[Asked]) -> None:
+    """Close every cursor, also where one of them cannot be closed."""
+    with contextlib.ExitStack() as stack:
+        for one in asked:
+            stack.callback(one.cursor.close)
 
 
 class Answer:
@@ -200,5 +228,4 @@ class Answer:
 
     def close(self) -> None:
         self._rows = iter(())
-        for one in self._asked:
-            one.cursor.close()
+        _close(self._asked)

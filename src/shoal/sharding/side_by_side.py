@@ -42,12 +42,16 @@ def ask(asked: Sequence[Asked], sql: str, params: Any) -> None:
             question.put(one)
         return
     first, *rest = asked
-    futures = [_submit(question.put, one) for one in rest]
+    futures: list[Future[None]] = []
     try:
+        futures += (_submit(question.put, one) for one in rest)
         question.put(first)
-    finally:
         wait(futures)
-        question.raise_first()
+    except BaseException as error:
+        # Also Ctrl-C: nobody may leave while a thread uses the connections.
+        question.stop(error)
+        wait(futures)
+    question.raise_first()
 
 
 class Question:
@@ -62,21 +66,28 @@ class Question:
 
     def put(self, one: Asked) -> None:
         """Run it on one shard; if it fails there, stop it on the others."""
-        others: set[Asked] = set()
+        if self._error is not None:
+            return
         try:
             with naming(one.alias):
                 one.cursor.execute(self._sql, self._params)
         except BaseException as error:
-            with self._lock:
-                if self._error is None:
-                    self._error, others = error, self._at_work - {one}
+            self.stop(error, but=one)
             raise
         finally:
             with self._lock:
                 self._at_work.discard(one)
-            for other in others:
-                with contextlib.suppress(Exception):
-                    self._stops[other]()
+
+    def stop(self, error: BaseException, *, but: Asked | None = None) -> None:
+        """Stop it where it is at work, unless an earlier error has."""
+        with self._lock:
+            if self._error is not None:
+                return
+            self._error = error
+            others = [one for one in self._at_work if one is not but]
+        for other in others:
+            with contextlib.suppress(Exception):
+                self._stops[other]()
 
     def raise_first(self) -> None:
         if self._error is not None:

@@ -15,6 +15,8 @@ from django.db.models import (
     Count,
     Exists,
     F,
+    Func,
+    IntegerField,
     Max,
     Min,
     OuterRef,
@@ -25,6 +27,7 @@ from django.db.models import (
     Window,
 )
 from django.db.models.functions import Now, Random, Rank, TruncDate
+from django.db.models.lookups import In
 
 from tests.sharded.models import Book, Category, Product, Review, Stock
 from tests.sharded.places import product_on
@@ -90,6 +93,14 @@ def by_pk(query: Any) -> Any:
 
 
 best = reviews.filter(product=OuterRef("pk")).order_by("-stars", "pk")
+
+some = reviews.filter(product=OuterRef("pk"))
+"""For a subquery."""
+
+
+def key_of(name: str) -> Any:
+    return products.using(SHOP).filter(name=name).order_by("pk").first().pk
+
 
 SCATTERED: dict[str, Callable[[], Any]] = {
     "no order": lambda: products.filter(active=True),
@@ -160,8 +171,13 @@ SCATTERED: dict[str, Callable[[], Any]] = {
         Sum("n"), Max("n")
     ),
     "day": lambda: products.annotate(d=TruncDate("added")).order_by("-d", "pk"),
+    "values that a subquery names": lambda: by_pk(
+        products.annotate(e=Exists(some.filter(In(OuterRef("pk"), [key_of("n2")]))))
+    ),
     "constant": lambda: products.annotate(one=Value(1)).order_by("one", "pk"),
 }
+
+ALL = "(SELECT COUNT(*) FROM sharded_product)"
 
 GATHERED: dict[str, Callable[[], Any]] = {
     "other column": lambda: by_pk(products.filter(rival__active=True)),
@@ -182,6 +198,24 @@ GATHERED: dict[str, Callable[[], Any]] = {
     "equal rows": lambda: products.values_list("active").distinct().order_by("active"),
     "slice of a subquery": lambda: by_pk(
         products.filter(pk__in=reviews.order_by("pk").values("product")[:3])
+    ),
+    "a NULL among the others": lambda: by_pk(
+        products.exclude(pk__in=products.filter(name="n3").values("reviews__product"))
+    ),
+    "a NULL that is compared": lambda: by_pk(
+        products.annotate(reviewed=F("reviews__product")).exclude(
+            reviewed__in=reviews.filter(stars=3).values("product")
+        )
+    ),
+    "SQL in a function": lambda: by_pk(
+        products.annotate(n=Func(template=ALL, output_field=IntegerField()))
+    ),
+    "SQL in an aggregate": lambda: products.aggregate(
+        n=Count("active", template="%(function)s(DISTINCT %(expressions)s)")
+    ),
+    "another function": lambda: products.aggregate(n=Sum("weight", function="AVG")),
+    "another function with a default": lambda: products.aggregate(
+        n=Sum("weight", function="MAX", default=0)
     ),
     "the clock": lambda: by_pk(products.filter(added__lt=Now())),
     "chance": lambda: products.annotate(r=Random() * 0).order_by("r", "pk"),
@@ -222,6 +256,42 @@ def test_shards_do_not_work_apart(goods: str, asked: Any, name: str) -> None:
     event, found = asked(GATHERED[name])
     assert event == "query_gathered"
     assert same(GATHERED[name], found)
+
+
+NOWHERE: dict[str, Callable[[], Any]] = {
+    "rows": lambda: with_two_keys(),
+    "slice": lambda: with_two_keys().order_by("price")[1:3],
+    "number": lambda: with_two_keys().count(),
+    "aggregate": lambda: with_two_keys().aggregate(Sum("price"), n=Count("pk")),
+    "groups": lambda: with_two_keys().annotate(n=Count("reviews")),
+    "at all": lambda: with_two_keys().exists(),
+}
+
+
+def with_two_keys() -> Any:
+    one = products.filter(pk__in=reviews.values("product"), pk=key_of("n1"))
+    return one.filter(pk=key_of("n2"))
+
+
+@pytest.mark.parametrize("name", NOWHERE)
+def test_a_row_cannot_have_two_keys(goods: str, name: str) -> None:
+    assert same(NOWHERE[name], rows_of(NOWHERE[name], SHOP))
+
+
+def test_a_plan_is_for_the_condition_that_it_was_made_for(goods: str) -> None:
+    """The SQL is the same, but the condition with the key is not the same node."""
+    low, key = products.using(SHOP).order_by("pk")[0].pk, key_of("n6")
+    for first in ({}, {}, {"pk__in": []}):
+        rows = products.using(SHOP).exclude(**first) if first else products.using(SHOP)
+        assert [row.pk for row in rows.filter(Q(pk__gte=low), Q(pk=key))] == [key]
+
+
+def test_a_composite_key_before_what_rows_are_ordered_by(goods: str) -> None:
+    def made() -> Any:
+        rows = Stock.objects.annotate(n=F("product_id") % 7)
+        return rows.values_list("pk", "n").order_by("n", "pk")
+
+    assert same(made, rows_of(made, SHOP))
 
 
 @pytest.mark.parametrize("name", EITHER)
