@@ -7,11 +7,9 @@ from django.apps import apps
 from django.db import connections, transaction
 
 from shoal.placement.layout import layout_of, lives_on
+from shoal.sharding.carrying import Source, carry, read_columns
 from shoal.topology import Cluster
 from shoal.types import Alias
-
-_AT_ONCE = 500
-"""Rows."""
 
 
 def copy_references(
@@ -51,20 +49,14 @@ def _is_empty(model: Any, alias: Alias) -> bool:
 
 def _copy(model: Any, source: Alias, target: Alias) -> int:
     """Copy all rows as they are, past what fields do to values."""
-    quote = connections[source].ops.quote_name
-    names = _columns(model, source, target)
-    # SQLite would convert by the declared type of a bare column.
-    plus = "+" if connections[source].vendor == "sqlite" else ""
-    table, marks = quote(model._meta.db_table), ", ".join(["%s"] * len(names))
-    listed = ", ".join(map(quote, names))
-    picked = ", ".join(f"{plus}{quote(name)}" for name in names)
-    count = 0
-    with connections[source].cursor() as out, connections[target].cursor() as into:
-        out.execute(f"SELECT {picked} FROM {table}")
-        while rows := out.fetchmany(_AT_ONCE):
-            into.executemany(f"INSERT INTO {table} ({listed}) VALUES ({marks})", rows)
-            count += len(rows)
-    return count
+    here = connections[source]
+    quote = here.ops.quote_name
+    table, names = model._meta.db_table, _columns(model, source, target)
+    listed = read_columns(here, names, table)
+    rows = Source(
+        connection=here, sql=f"SELECT {listed} FROM {quote(table)}", params=()
+    )
+    return carry(connections[target], table, names, rows)
 
 
 def _columns(model: Any, source: Alias, target: Alias) -> list[str]:
