@@ -18,7 +18,7 @@ from tests.unit.declared import SHARDS, cluster, link, made
 from shoal.errors import DeclarationError, KeyMismatch, MissingKey
 from shoal.placement import directory, modulo, ranges, reference, sharded
 from shoal.placement.enforcing import enforces, enforces_unique
-from shoal.placement.layout import bucket_of, bucket_of_id, layout_of
+from shoal.placement.layout import bucket_of, layout_of
 from shoal.placement.problems import KINDS, Problem, problems
 from shoal.placement.schemes import BITS, HASH, Custom, Directory, Modulo
 from shoal.topology import Cluster
@@ -84,7 +84,6 @@ def test_what_cannot_be_hashed_is_at_home(on: Cluster) -> None:
     model = made("Day", day=models.DateField(primary_key=True))
     layout = layout_of(model, on)
     assert (layout.kind, layout.key, dict(layout.locators)) == ("home", (), {})
-    assert bucket_of_id(layout, 5) is None
     with pytest.raises(DeclarationError) as caught:
         bucket_of(layout, {"day": 5})
     assert str(caught.value) == (
@@ -169,7 +168,7 @@ def test_a_composite_primary_key_is_hashed_as_a_whole() -> None:
     assert (layout.key, layout.primary_key) == (("order", "name"),) * 2
     assert dict(layout.locators) == {}
     bucket = bucket_of(layout, {"order": "7", "name": "a"})
-    assert bucket == bucket_of_id(layout, (7, "a")) == 0xB5B
+    assert bucket == 0xB5B
     with pytest.raises(MissingKey):
         bucket_of(layout, {"order": 7})
 
@@ -192,7 +191,6 @@ def test_a_part_of_a_composite_primary_key_may_be_the_key() -> None:
         )
     )
     assert strategies(model) == {"order": HASH}
-    assert bucket_of_id(layout_of(model, BUCKETED), (7, "a")) is None
 
 
 def test_the_setting_gives_a_key_where_the_model_says_none() -> None:
@@ -309,8 +307,6 @@ def test_the_bucket_of_a_row() -> None:
     assert bucket_of(layout, {"product_id": "12345"}) == 12345 % 4096
     assert bucket_of(layout, {"product_id": 5, "id": None}) == 5
     assert bucket_of(layout, {"product_id": 5, "id": 5 + 4096 * 9}) == 5
-    assert bucket_of_id(layout, 5 + 4096 * 9) == 5
-    assert bucket_of_id(layout_of(reviews_again(), PLAIN), 5) is None
     with pytest.raises(MissingKey):
         bucket_of(layout, {"id": 5})
     with pytest.raises(KeyMismatch) as caught:

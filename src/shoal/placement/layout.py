@@ -121,14 +121,6 @@ def bucket_of(layout: Layout, values: Mapping[str, Any]) -> int:
     return bucket
 
 
-def bucket_of_id(layout: Layout, value: Any) -> int | None:
-    """Return the bucket that a primary key tells alone, `None` if it tells none."""
-    if layout.primary_key == layout.key:
-        return layout.usable().bucket(value)
-    locator = layout.locators.get(", ".join(layout.primary_key))
-    return None if locator is None else locator.bucket(value)
-
-
 def lives_on(model: Any, cluster: Cluster) -> bool:
     """Say whether the rows of `model` are on this cluster."""
     return get_placement().cluster_of(model) == cluster.name

@@ -14,7 +14,7 @@ from django.db.models import AutoField, CompositePrimaryKey, Field
 from shoal.errors import DeclarationError, did_you_mean
 from shoal.placement.declaring import Declaration, declaration_of
 from shoal.placement.keys import AnyField, key_type
-from shoal.placement.models import OWN_APP
+from shoal.placement.models import MIGRATIONS, OWN_APP
 from shoal.placement.strategies import Strategy
 from shoal.topology import Cluster
 
@@ -47,7 +47,7 @@ def shape_of(model: Any, cluster: Cluster) -> Shape:
     """Return how the rows of `model` are cut on `cluster`. A fault is never raised."""
     meta = model._meta
     is_own = getattr(meta, "app_label", "") == OWN_APP
-    if is_own or getattr(meta, "db_table", "") == "django_migrations":
+    if is_own or getattr(meta, "db_table", "") == MIGRATIONS:
         return Shape(kind="local")
     if getattr(meta, "pk", None) is None:
         return Shape(kind="home")
