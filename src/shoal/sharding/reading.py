@@ -14,6 +14,7 @@ from shoal.sharding.locking import Locking
 from shoal.sharding.naming import naming
 from shoal.sharding.occurrences import Levels, note, occurrences
 from shoal.sharding.plans import Pinned, Plan, plans_of
+from shoal.sharding.regrouping import regrouping
 from shoal.sharding.scattering import Scattering, scattering
 from shoal.sharding.telling import Why, asked, gathered, scattered
 from shoal.sharding.where import Where
@@ -55,7 +56,12 @@ class Reading:
         parts = scattering(self._compiler, self._levels, where)
         answer = parts and parts.answer(sql, params, is_chunked=is_chunked)
         if parts is None or answer is None:
-            return self._gather(where, sql, params)
+            groups = regrouping(self._compiler, self._levels, where)
+            answer = groups and groups.answer()
+            if groups is None or answer is None:
+                return self._gather(where, sql, params)
+            scattered(name, groups.shards, where.why)
+            return answer
         if parts.plan is not None and not where.has_pins():
             known[sql] = parts.plan
         scattered(name, parts.shards, where.why)
@@ -95,7 +101,7 @@ class Reading:
             except BaseException:
                 cursor.close()
                 raise
-        # The driver's own: that of the sharded alias is around it, which sees to errors.
+        # The driver's own: that of the sharded alias is around it, and sees to errors.
         return cursor.cursor
 
     def _gather(self, where: Where, sql: str, params: Any) -> Any:
