@@ -64,7 +64,7 @@ def _by_copy(target: Any, table: str, columns: Sequence[str], source: Source) ->
     into = f"COPY {quote(table)} ({listed}) FROM STDIN (FORMAT BINARY)"
 
     def copy(reader: Any, sql: str, params: Any) -> int:
-        query = _merged(source.connection, sql, params)
+        query = merged(source.connection, sql, params)
         out = f"COPY ({query}) TO STDOUT (FORMAT BINARY)"
         with target.wrap_database_errors, target.connection.cursor() as cursor:
             with cursor.copy(into) as sink:
@@ -101,8 +101,8 @@ def seen(source: Source, run: Callable[[Any, str, Any], int]) -> int:
         )
 
 
-def _merged(connection: Any, sql: str, params: Any) -> str:
-    """Return the SQL with its parameters in it: COPY takes none."""
+def merged(connection: Any, sql: str, params: Any) -> str:
+    """Return the SQL with its parameters in it, for statements that take none."""
     import psycopg
 
     with contextlib.closing(psycopg.ClientCursor(connection.connection)) as cursor:

@@ -12,7 +12,7 @@ from typing import Any
 from django.db import Error
 
 from shoal.sharding.folding import Fold, fold, fold_of
-from shoal.sharding.gather import naming
+from shoal.sharding.naming import naming
 from shoal.sharding.occurrences import Level, Levels, Noted
 from shoal.sharding.ordering import OrderKeys, Row, merged, sorted_rows
 from shoal.sharding.plans import Apart

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from shoal.sharding.gather import naming
+from shoal.sharding.naming import naming
 from shoal.topology.probe.asking import close, open_apart
 from shoal.types import Alias
 

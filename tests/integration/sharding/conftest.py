@@ -17,6 +17,7 @@ from shoal.lab import MariaDB, Postgres, lab_fixture
 from shoal.placement.control import TABLES
 from shoal.topology import Cluster
 from tests.integration.publishing.conftest import aliases
+from tests.sharded.beside import asked, goods  # noqa: F401
 from tests.sharded.fixtures import *  # noqa: F403
 
 postgres_control = lab_fixture(Postgres("control"), scope="session")

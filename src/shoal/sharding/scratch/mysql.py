@@ -58,6 +58,21 @@ class MySQLScratch:
             self._tables.append(table)
             self._run(f"CREATE TEMPORARY TABLE {quote(table)} ({listed})")
 
+    def make_for(
+        self, table: str, columns: Sequence[str], sql: str, params: Sequence[Any]
+    ) -> None:
+        """Make a table for the rows of a query, whose columns have these names."""
+        with self._raw() as cursor:
+            cursor.execute(
+                f"CREATE TEMPORARY TABLE {table} AS SELECT * FROM ({sql}) part LIMIT 0",
+                params,
+            )
+        self._tables.append(table)
+
+    def types(self, table: str) -> dict[str, str]:
+        """Return nothing: sums of sums have the type of sums here."""
+        return {}
+
     def sort(self, table: str, primary_key: Sequence[str]) -> None:
         """The primary key orders the rows anyway."""
 

@@ -3,7 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+from shoal.sharding.carrying import merged
 from shoal.sharding.scratch.columns import Column
+
+_TYPES = """
+SELECT attname, format_type(atttypid, NULL) FROM pg_attribute
+WHERE attrelid = %s::regclass AND attnum > 0
+"""
 
 
 class PostgreSQLScratch:
@@ -32,6 +38,20 @@ class PostgreSQLScratch:
         else:
             listed = ", ".join(f"{quote(c.name)} {c.type}" for c in columns)
             self._run(f"CREATE TEMPORARY TABLE {quote(table)} ({listed})")
+
+    def make_for(
+        self, table: str, columns: Sequence[str], sql: str, params: Sequence[Any]
+    ) -> None:
+        """Make a table for the rows of a query, whose columns get these names."""
+        query = merged(self.connection, sql, params)
+        listed = ", ".join(columns)
+        self._run(f"CREATE TEMPORARY TABLE {table} ({listed}) AS {query} WITH NO DATA")
+
+    def types(self, table: str) -> dict[str, str]:
+        """Return the types of the columns, as the server calls them."""
+        with self.connection.connection.cursor() as cursor:
+            cursor.execute(_TYPES, [table])
+            return dict(cursor.fetchall())
 
     def sort(self, table: str, primary_key: Sequence[str]) -> None:
         """Let rows lie as if they had been inserted one after the other."""

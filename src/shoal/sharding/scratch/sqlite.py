@@ -37,6 +37,17 @@ class SQLiteScratch:
         self._tables.append(("TABLE", table))
         self._run(f"CREATE TABLE {quote(table)} ({listed})")
 
+    def make_for(
+        self, table: str, columns: Sequence[str], sql: str, params: Sequence[Any]
+    ) -> None:
+        """Make a table for the rows of a query, of columns that take any value."""
+        self._tables.append(("TABLE", table))
+        self._run(f"CREATE TABLE {table} ({', '.join(columns)})")
+
+    def types(self, table: str) -> dict[str, str]:
+        """Return nothing: values have types here, and columns have none."""
+        return {}
+
     def sort(self, table: str, primary_key: Sequence[str]) -> None:
         """Let rows lie as if they had been inserted one after the other."""
         quote = self.connection.ops.quote_name

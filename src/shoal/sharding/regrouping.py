@@ -1,0 +1,216 @@
+"""
+Takes a query that puts rows of several shards together, lets each shard put its own
+together, and the home server these.
+
+For groups that are not by the key, and for aggregates that Python does not add up. What
+shards send is brought to the scratch connection, as few rows as they have groups.
+"""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import EmptyResultSet, FullResultSet
+from django.db.models import Aggregate, Exists, Subquery
+from django.db.models.expressions import Col, ResolvedOuterRef
+from django.db.models.sql.query import Query
+
+from shoal.errors import GatherTooLarge
+from shoal.sharding.carrying import Source, carry, read_columns
+from shoal.sharding.gather import Rows
+from shoal.sharding.naming import naming
+from shoal.sharding.occurrences import Levels, Noted
+from shoal.sharding.partials import NotProven, Parts
+from shoal.types import Alias
+
+TABLE = "shoal_parts"
+
+
+def regrouping(compiler: Any, levels: Levels, where: Any) -> "Regrouping | None":
+    """Return how it is done; `None` if nothing proves that it is right."""
+    connection, query = compiler.connection, compiler.query
+    tops = [level for level in levels.all if level.outer is None]
+    base = tops[0] if len(tops) == 1 else None
+    if base is None or not _is_put_together(query) or base.windows:
+        return None
+    if levels.by_hand or levels.is_fickle or connection.changes_tables:
+        return None
+    found = where.anchors(base)
+    if not found:
+        return None
+    groups = base.groups if query.group_by is not None else base.selected
+    refcounts, noted = query.alias_refcount.copy(), Noted(Levels())
+    noted.levels.enter(query)
+    try:
+        with connection.answering(noted):
+            plain = query.get_compiler(using=connection.alias)
+            kind: Any = type(plain)
+            whole = _whole_over(kind)(query, connection, connection.alias)
+            whole.prepare(plain, groups if query.group_by or query.distinct else ())
+            whole.as_sql_over_parts()
+    except (NotProven, EmptyResultSet):
+        return None
+    finally:
+        query.reset_refcounts(refcounts)
+    return Regrouping(compiler=whole, shards=where.shards_of(found[0]))
+
+
+def _is_put_together(query: Any) -> bool:
+    """Say whether a query makes one row of several in a way that is understood here."""
+    if query.select_for_update or query.explain_info or query.combinator:
+        return False
+    if query.distinct_fields or query.where.contains_over_clause:
+        return False
+    if hasattr(query, "inner_query") or query.extra_select:
+        return False
+    if query.group_by is None and query.where.contains_aggregate:
+        return False
+    made = query.annotation_select.values()
+    is_one_row = any(one.contains_aggregate for one in made)
+    return query.group_by is not None or is_one_row or query.distinct
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regrouping:
+    """What shards are asked, and what is asked of their answers."""
+
+    compiler: "Whole"
+    shards: Sequence[Alias]
+
+    def answer(self) -> Rows | None:
+        """Return the rows; `None` if only the types of the parts say it is not so."""
+        connection, parts = self.compiler.connection, self.compiler.parts
+        sql, params = self.compiler.part()
+        name = connection.home.settings_dict["NAME"]
+        with connection.scratch.opened(name) as scratch:
+            scratch.make_for(TABLE, parts.columns, sql, params)
+            parts.types = scratch.types(TABLE)
+            try:
+                whole, its_params = self.compiler.as_sql_over_parts()
+            except NotProven:
+                return None
+            self._fill(scratch, sql, params)
+            with scratch.cursor() as cursor:
+                cursor.execute(whole, its_params)
+                return Rows(cursor)
+
+    def _fill(self, scratch: Any, sql: str, params: Sequence[Any]) -> None:
+        owner, columns = self.compiler.connection, self.compiler.parts.columns
+        limit, count = owner.cluster.max_gather_rows, 0
+        for alias in self.shards:
+            connection = owner.shard_to_read(alias)
+            listed = read_columns(connection, columns, "part")
+            one = f"SELECT {listed} FROM ({sql}) part LIMIT {limit - count + 1}"
+            source = Source(connection=connection, sql=one, params=params)
+            with naming(alias):
+                connection.ensure_connection()
+                count += carry(scratch.connection, TABLE, columns, source)
+            if count > limit:
+                raise GatherTooLarge(
+                    f"A query over the shards of {owner.alias!r} makes more than "
+                    f"MAX_GATHER_ROWS = {limit} groups on them.",
+                    hint="Filter further, group by the key, or raise MAX_GATHER_ROWS.",
+                )
+
+
+class Whole:
+    """Goes before the vendor's compiler: compiles over parts, and not over rows."""
+
+    connection: Any
+    query: Any
+    parts: Parts
+    _from: tuple[str, list[Any]]
+    _where: tuple[str, Sequence[Any]]
+
+    def prepare(self, plain: Any, groups: Sequence[Any]) -> None:
+        """Have the query taken apart by the compiler for the shards."""
+        self._plain = plain
+        self._extra, self._order_by, _ = plain.pre_sql_setup()
+        tables, params = plain.get_from_clause()
+        self._from = " ".join(tables), params
+        self._where = self._condition(plain.where, plain)
+        self.parts = Parts(plain, groups)
+
+    def _condition(self, condition: Any, compiler: Any) -> tuple[str, Sequence[Any]]:
+        """Return the SQL of a condition, empty where every row fulfils it."""
+        if condition is None:
+            return "", ()
+        try:
+            sql, params = compiler.compile(condition)
+        except FullResultSet:
+            return "", ()
+        return sql, params
+
+    def compile(self, node: Any) -> Any:
+        if isinstance(node, Aggregate):
+            return self.parts.whole(node), ()
+        if isinstance(node, Subquery | Exists | Query | ResolvedOuterRef):
+            raise NotProven
+        if isinstance(node, Col):
+            if self.query.group_by is None and not self.query.distinct:
+                raise NotProven
+            # What is not grouped by hangs on what is.
+            return self.parts.group(node), ()
+        if hasattr(node, "resolve_expression"):
+            column = self._column(node)
+            if column is not None:
+                return column, ()
+        return super().compile(node)  # type: ignore[misc]
+
+    def _column(self, node: Any) -> str | None:
+        if getattr(node, "contains_aggregate", False):
+            return None
+        try:
+            return self.parts.group_of(node)
+        except (EmptyResultSet, FullResultSet):
+            return None
+
+    def part(self) -> tuple[str, tuple[Any, ...]]:
+        """Return what each shard is asked: its groups, and what it computes of each."""
+        listed = self.parts.expressions
+        named = zip(listed, self.parts.columns, strict=True)
+        sql = "SELECT " + ", ".join(f"{one[0]} AS {name}" for one, name in named)
+        params = [param for one in listed for param in one[1]]
+        sql, params = f"{sql} FROM {self._from[0]}", [*params, *self._from[1]]
+        if self._where[0]:
+            sql, params = f"{sql} WHERE {self._where[0]}", [*params, *self._where[1]]
+        together = [*self.parts.groups, *self.parts.members]
+        if together:
+            sql += " GROUP BY " + ", ".join(one[0] for one in together)
+            params += [param for one in together for param in one[1]]
+        return sql, tuple(params)
+
+    def as_sql_over_parts(self) -> tuple[str, tuple[Any, ...]]:
+        plain, query, quote = self._plain, self.query, self.connection.ops.quote_name
+        sql = ["SELECT DISTINCT" if query.distinct else "SELECT"]
+        params: list[Any] = []
+        listed = []
+        for expression, _, alias in [*plain.select, *self._extra]:
+            one, its_params = self.compile(expression)
+            one, its_params = expression.select_format(self, one, its_params)
+            listed.append(f"{one} AS {quote(alias)}" if alias else one)
+            params += its_params
+        sql += [", ".join(listed), "FROM", TABLE]
+        if query.group_by is not None:
+            if not self.parts.groups:
+                raise NotProven
+            groups = ", ".join(f"g{n}" for n in range(len(self.parts.groups)))
+            sql += ["GROUP BY", groups]
+        having, its_params = self._condition(plain.having, self)
+        if having:
+            sql += ["HAVING", having]
+            params += its_params
+        if self._order_by and not (query.group_by is not None and plain._meta_ordering):
+            ordered = [self.compile(order) for order, _ in self._order_by]
+            sql += ["ORDER BY", ", ".join(one for one, _ in ordered)]
+            params += [param for _, its in ordered for param in its]
+        if query.is_sliced:
+            limit = self.connection.ops.limit_offset_sql
+            sql.append(limit(query.low_mark, query.high_mark))
+        return " ".join(sql), tuple(params)
+
+
+@functools.cache
+def _whole_over(kind: Any) -> Any:
+    return type(kind.__name__, (Whole, kind), {"__module__": __name__})
