@@ -20,6 +20,7 @@ from django.db.models import (
     Sum,
     When,
 )
+from django.db.models.expressions import ColPairs
 
 from shoal.sharding.ordering import is_alike
 
@@ -63,11 +64,11 @@ class Parts:
 
     def group(self, expression: Any) -> str:
         """Return the column of something that the query groups by."""
-        self._require_no_collation(expression)
+        self._require_plain(expression)
         return f"g{_place(self._sql(expression), self.groups)}"
 
     def _member(self, expression: Any) -> str:
-        self._require_no_collation(expression)
+        self._require_plain(expression)
         return f"m{_place(self._sql(expression), self.members)}"
 
     def group_of(self, expression: Any) -> str | None:
@@ -97,7 +98,7 @@ class Parts:
         elif kind is Sum:
             sql = self._sum(self._value(aggregate))
         elif kind in (Min, Max):
-            self._require_no_collation(aggregate)
+            self._require_plain(aggregate)
             sql = f"{aggregate.function}({self._value(aggregate)})"
         elif kind is Avg:
             sql = self._average(aggregate)
@@ -146,8 +147,14 @@ class Parts:
             raise NotProven
         return type_
 
-    def _require_no_collation(self, expression: Any) -> None:
-        """The columns have none on SQLite, where other texts would be equal then."""
+    def _require_plain(self, expression: Any) -> None:
+        """
+        Refuse several columns in one, and on SQLite collations.
+
+        The columns there have none, so other texts would be equal.
+        """
+        if isinstance(expression, ColPairs):
+            raise NotProven
         if self.vendor == "sqlite" and not is_alike(expression, self.vendor):
             raise NotProven
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.core.exceptions import EmptyResultSet, FullResultSet
 from django.db.models import Aggregate, Exists, Subquery
-from django.db.models.expressions import Col, ResolvedOuterRef
+from django.db.models.expressions import Col, ColPairs, ResolvedOuterRef
 from django.db.models.sql.query import Query
 
 from shoal.errors import GatherTooLarge
@@ -145,7 +145,7 @@ class Whole:
     def compile(self, node: Any) -> Any:
         if isinstance(node, Aggregate):
             return self.parts.whole(node), ()
-        if isinstance(node, Subquery | Exists | Query | ResolvedOuterRef):
+        if isinstance(node, Subquery | Exists | Query | ResolvedOuterRef | ColPairs):
             raise NotProven
         if isinstance(node, Col):
             if self.query.group_by is None and not self.query.distinct:
