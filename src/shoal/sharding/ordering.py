@@ -10,11 +10,13 @@ import heapq
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import accumulate
 from operator import itemgetter
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import FieldError
 from django.db.models.expressions import Col, ColPairs, Ref
 from django.db.models.functions import Collate
@@ -155,7 +157,14 @@ def is_alike(expression: Any, vendor: str) -> bool:
     if vendor == "sqlite":
         # Whatever the field, SQLite orders what is stored: numbers, texts, bytes.
         return not any(map(_has_collation, expression.flatten()))
+    if vendor == "postgresql" and kind == "DateTimeField" and _is_ambiguous():
+        return False
     return kind in _ALIKE[vendor]
+
+
+def _is_ambiguous() -> bool:
+    """Say whether times come without a zone, in one that may set its clocks back."""
+    return not settings.USE_TZ and settings.TIME_ZONE != "UTC"
 
 
 def _has_collation(part: Any) -> bool:
@@ -202,6 +211,9 @@ def comparable(value: Any) -> Any:
     if isinstance(value, str | bytes):
         # SQLite has different types in one column: numbers, then texts, then bytes.
         return (2 + isinstance(value, bytes), value)
+    if isinstance(value, datetime) and value.tzinfo not in (None, UTC):
+        # In one zone, Python compares what the clock shows, which it may show twice.
+        return (2, value.astimezone(UTC))
     return (2, value)
 
 

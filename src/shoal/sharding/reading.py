@@ -101,8 +101,8 @@ class Reading:
             except BaseException:
                 cursor.close()
                 raise
-        # The driver's own: that of the sharded alias is around it, and sees to errors.
-        return cursor.cursor
+        # The driver's own where all rows are there: no error of it is to come.
+        return cursor if is_chunked else cursor.cursor
 
     def _gather(self, where: Where, sql: str, params: Any) -> Any:
         locking = Locking(self._compiler)

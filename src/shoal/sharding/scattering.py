@@ -9,8 +9,6 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from django.db import Error
-
 from shoal.sharding.folding import Fold, fold, fold_of
 from shoal.sharding.naming import naming
 from shoal.sharding.occurrences import Level, Levels, Noted
@@ -169,7 +167,7 @@ class Scattering:
                 asked.append(Asked(alias=alias, connection=connection, cursor=cursor))
             ask(asked, sql, params)
         except BaseException:
-            with contextlib.suppress(Error):
+            with contextlib.suppress(Exception):
                 _close(asked)
             raise
         return asked
@@ -191,7 +189,7 @@ def _all_rows(asked: Sequence[Asked]) -> list[Row]:
             with naming(one.alias):
                 rows += one.cursor.fetchall()
     except BaseException:
-        with contextlib.suppress(Error):
+        with contextlib.suppress(Exception):
             _close(asked)
         raise
     return rows

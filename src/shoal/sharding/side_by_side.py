@@ -8,7 +8,7 @@ that one waits. If one shard fails, the others are told to stop.
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -49,8 +49,9 @@ def ask(asked: Sequence[Asked], sql: str, params: Any) -> None:
         wait(futures)
     except BaseException as error:
         # Also Ctrl-C: nobody may leave while a thread uses the connections.
-        question.stop(error)
-        wait(futures)
+        question.fail(error)
+        while wait(futures, timeout=STOP_WITHIN).not_done:
+            question.stop()
     question.raise_first()
 
 
@@ -60,8 +61,10 @@ class Question:
     def __init__(self, asked: Sequence[Asked], sql: str, params: Any) -> None:
         self._sql, self._params = sql, params
         self._lock = threading.Lock()
-        self._at_work = set(asked)
-        self._stops = {one: _stop_of(one.connection) for one in asked}
+        self._at_work: set[Asked | None] = {*asked}
+        self._stops: Mapping[Asked | None, Callable[[], Any]] = {
+            one: _stop_of(one.connection) for one in asked
+        }
         self._error: BaseException | None = None
 
     def put(self, one: Asked) -> None:
@@ -72,19 +75,26 @@ class Question:
             with naming(one.alias):
                 one.cursor.execute(self._sql, self._params)
         except BaseException as error:
-            self.stop(error, but=one)
+            self.fail(error, at=one)
             raise
         finally:
             with self._lock:
                 self._at_work.discard(one)
 
-    def stop(self, error: BaseException, *, but: Asked | None = None) -> None:
-        """Stop it where it is at work, unless an earlier error has."""
+    def fail(self, error: BaseException, *, at: Asked | None = None) -> None:
+        """Keep the first error, and stop the others then."""
         with self._lock:
-            if self._error is not None:
-                return
-            self._error = error
-            others = [one for one in self._at_work if one is not but]
+            is_first = self._error is None
+            if is_first:
+                self._error = error
+            self._at_work.discard(at)
+        if is_first:
+            self.stop()
+
+    def stop(self) -> None:
+        """Stop it where it is at work; what only begins may not take notice."""
+        with self._lock:
+            others = list(self._at_work)
         for other in others:
             with contextlib.suppress(Exception):
                 self._stops[other]()
@@ -121,7 +131,15 @@ def _submit(run: Callable[..., None], *args: Any) -> "Future[None]":
     global _threads
     if _threads is None:
         _threads = ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="shoal-shards")
-    return _threads.submit(copy_context().run, run, *args)
+    try:
+        return _threads.submit(copy_context().run, run, *args)
+    except RuntimeError:
+        # Python is about to end, and no thread begins any more.
+        done: Future[None] = Future()
+        with contextlib.suppress(Exception):
+            run(*args)
+        done.set_result(None)
+        return done
 
 
 def _forget() -> None:
