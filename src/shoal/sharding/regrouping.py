@@ -186,7 +186,9 @@ class Whole:
         sql = ["SELECT DISTINCT" if query.distinct else "SELECT"]
         params: list[Any] = []
         listed = []
-        for expression, _, alias in [*plain.select, *self._extra]:
+        # What Django selects for DISTINCT, to order by it.
+        extra = [(order.expression, sql, alias) for order, sql, alias in self._extra]
+        for expression, _, alias in [*plain.select, *extra]:
             one, its_params = self.compile(expression)
             one, its_params = expression.select_format(self, one, its_params)
             listed.append(f"{one} AS {quote(alias)}" if alias else one)

@@ -136,6 +136,11 @@ REGROUPED: dict[str, Callable[[], Any]] = {
         .distinct()
         .order_by("-low")
     ),
+    "equal rows by what is not selected": lambda: (
+        products.values_list("active")
+        .order_by(F("price").desc(nulls_last=True), "active")
+        .distinct()
+    ),
     "a slice of equal rows": lambda: (
         products.values_list("price").distinct().order_by("-price")[1:3]
     ),
