@@ -18,6 +18,7 @@ from django.db.models import (
     Max,
     Min,
     Sum,
+    Value,
     When,
 )
 from django.db.models.expressions import ColPairs
@@ -50,7 +51,9 @@ class Parts:
         self.types: dict[str, str] = {}
         """The server's names for the types of the columns, once they are known."""
         for expression in groups:
-            self.group(expression)
+            # A constant tells no groups apart, and a number is a column's to GROUP BY.
+            if not isinstance(expression, Value):
+                self.group(expression)
 
     @property
     def columns(self) -> list[str]:

@@ -145,6 +145,9 @@ class Whole:
     def compile(self, node: Any) -> Any:
         if isinstance(node, Aggregate):
             return self.parts.whole(node), ()
+        column = self._column(node) if hasattr(node, "resolve_expression") else None
+        if column is not None:
+            return column, ()
         if isinstance(node, Subquery | Exists | Query | ResolvedOuterRef | ColPairs):
             raise NotProven
         if isinstance(node, Col):
@@ -152,10 +155,6 @@ class Whole:
                 raise NotProven
             # What is not grouped by hangs on what is.
             return self.parts.group(node), ()
-        if hasattr(node, "resolve_expression"):
-            column = self._column(node)
-            if column is not None:
-                return column, ()
         return super().compile(node)  # type: ignore[misc]
 
     def _column(self, node: Any) -> str | None:

@@ -141,6 +141,24 @@ REGROUPED: dict[str, Callable[[], Any]] = {
         .order_by(F("price").desc(nulls_last=True), "active")
         .distinct()
     ),
+    "equal rows with constants": lambda: (
+        products.annotate(one=Value(1), word=Value("x"), two=Value(2))
+        .values_list("one", "active", "word", "two")
+        .distinct()
+        .order_by("active")
+    ),
+    "equal rows with a subquery": lambda: (
+        products.annotate(n=Exists(reviews.filter(product=OuterRef("pk"))))
+        .values_list("n", "active")
+        .distinct()
+        .order_by("active", "n")
+    ),
+    "groups with constants": lambda: (
+        products.annotate(two=Value(2), word=Value("x"))
+        .values("two", "word", "active")
+        .annotate(n=Count("pk"))
+        .order_by("active")
+    ),
     "a slice of equal rows": lambda: (
         products.values_list("price").distinct().order_by("-price")[1:3]
     ),
