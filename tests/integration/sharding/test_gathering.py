@@ -204,3 +204,16 @@ def test_the_limit_does_not_matter_where_one_shard_answers(shop: str) -> None:
     with limited(1):
         of_one = Review.objects.using(SHOP).filter(product=there)
         assert [one.stars for one in of_one.order_by("stars")] == [0, 1, 2]
+
+
+def test_an_update_counts_a_row_once_that_is_joined_often(shop: str) -> None:
+    product = product_on(FIRST)
+    far = product_on(SECOND, rival=product)
+    Review.objects.using(SHOP).bulk_create(
+        [Review(product=product, stars=n) for n in range(600)]
+    )
+    often = Product.objects.using(SHOP).filter(rival__reviews__stars__gte=0)
+    assert often.count() == 600
+    assert often.update(name="b") == 1
+    far.refresh_from_db()
+    assert far.name == "b"

@@ -78,9 +78,14 @@ class Updating(Writing):
             select.add_annotation(typed, f"shoal_{index}")
         width = len(self.primary_key)
         groups: dict[Any, list[Any]] = defaultdict(list)
+        known: set[Any] = set()
         compiler = select.get_compiler(self.connection.alias)
         for row in compiler.results_iter(compiler.execute_sql(MULTI)):
             key = row[0] if width == 1 else tuple(row[:width])
+            if key in known:
+                # It was joined several times, and is one row.
+                continue
+            known.add(key)
             groups[_hashable(row[width:])].append((key, row[width:]))
         self.keys = [key for rows in groups.values() for key, _ in rows]
         count = 0
