@@ -65,6 +65,8 @@ class OrderKeys:
         self.keys: list[OrderKey] = []
         self.is_alike = True
         """Whether rows can be merged by them."""
+        self.are_by_value = False
+        """Whether other values in the same SQL might be found elsewhere."""
         self.width: int | None = None
         """Columns of the answer itself; `None`: there are no others."""
 
@@ -84,6 +86,8 @@ class OrderKeys:
             if one not in there:
                 more.append((source, (sql, params), f"shoal_{len(there)}"))
                 there.append(one)
+            elif params:
+                self.are_by_value = True
             return there.index(one)
 
         # Django leaves out what only the model says of the order of groups.
@@ -156,7 +160,9 @@ def is_alike(expression: Any, vendor: str) -> bool:
         return False
     if vendor == "sqlite":
         # Whatever the field, SQLite orders what is stored: numbers, texts, bytes.
-        return not any(map(_has_collation, expression.flatten()))
+        # A `Q` has no parts to look at, and is true or not.
+        parts = expression.flatten() if hasattr(expression, "flatten") else ()
+        return not any(map(_has_collation, parts))
     if vendor == "postgresql" and kind == "DateTimeField" and _is_ambiguous():
         return False
     return kind in _ALIKE[vendor]

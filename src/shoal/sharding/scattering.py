@@ -9,6 +9,8 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from django.db.models.functions import Coalesce
+
 from shoal.sharding.folding import Fold, fold, fold_of
 from shoal.sharding.naming import naming
 from shoal.sharding.occurrences import Level, Levels, Noted
@@ -116,18 +118,24 @@ class Scattering:
         if self._folds:
             asked = self._ask(sql, params, is_chunked=False)
             rows = _all_rows(asked)
-            self.plan = Apart(sql, OrderKeys(""), self._folds)
+            if not self._are_by_value():
+                self.plan = Apart(sql, OrderKeys(""), self._folds)
             return Answer(asked, iter([fold(rows, self._folds)]))
         if self.plan is None:
             keys, part, its_params = self._part()
             if not keys.is_alike:
                 return None
-            if tuple(its_params) == tuple(params):
+            if tuple(its_params) == tuple(params) and not keys.are_by_value:
                 self.plan = Apart(part, keys, ())
         else:
             keys, part, its_params = self.plan.keys, self.plan.sql, params
         asked = self._ask(part, its_params, is_chunked=is_chunked)
         return Answer(asked, self._merged(asked, keys, is_chunked=is_chunked))
+
+    def _are_by_value(self) -> bool:
+        """Say whether a value decided how to fold: nothing is added to a zero."""
+        made = self._compiler.query.annotation_select.values()
+        return any(isinstance(one, Coalesce) for one in made)
 
     def _part(self) -> tuple[OrderKeys, str, Any]:
         """

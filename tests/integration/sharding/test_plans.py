@@ -6,7 +6,8 @@ from unittest.mock import patch
 
 import pytest
 from django.db import connections
-from django.db.models import Count, Q, Value
+from django.db.models import Count, ExpressionWrapper, FloatField, Q, Sum, Value
+from django.db.models.functions import Coalesce
 from django.test import override_settings
 
 from shoal.sharding import reading
@@ -77,6 +78,25 @@ def test_what_is_merged_is_planned_once(proofs: Any) -> None:
     assert [row.weight for row in products.order_by("weight")[1:3]] == [1, 2]
     assert [row.weight for row in products.order_by("weight")[1:3]] == [1, 2]
     assert [row.weight for row in products.order_by("weight")[2:3]] == [2]
+
+
+def test_what_an_empty_sum_is_is_no_part_of_a_plan(proofs: Any) -> None:
+    """A zero may be added once for each shard, other values not."""
+    nothing = Product.objects.using(SHOP).filter(name="no")
+    for default in (0, 5, 0.5, 0):
+        found = nothing.aggregate(x=Sum("weight", default=default))
+        assert found == {"x": default}
+
+
+def test_an_order_by_other_values_is_proven_anew(proofs: Any) -> None:
+    """One may be that of a column which is selected, another not."""
+    for number, shard in enumerate(SHARDS):
+        product_on(shard, weight=number or None)
+    products = Product.objects.using(SHOP).annotate(x=Coalesce("weight", 9.5))
+    for value, expected in ((9.5, [1, 2, 3, 9.5]), (1.5, [1, 9.5, 2, 3])):
+        filled = Coalesce("weight", value)
+        found = products.order_by(ExpressionWrapper(filled, output_field=FloatField()))
+        assert [row.x for row in found] == expected
 
 
 def test_a_value_that_is_no_plain_one_is_proven_anew(proofs: Any) -> None:
