@@ -21,11 +21,13 @@ from django.db.models import (
     Value,
     When,
 )
-from django.db.models.expressions import ColPairs
+from django.db.models.expressions import ColPairs, Combinable
 
 from shoal.sharding.ordering import is_alike
 
 SQL: TypeAlias = tuple[str, tuple[Any, ...]]
+TABLE = "shoal_parts"
+"""Stands before each column: a bare name might be that of an annotation."""
 SAME_AGAIN = ("BitAnd", "BitOr", "BitXor", "BoolAnd", "BoolOr")
 """Of `django.contrib.postgres`: the same function over what it gave."""
 TYPE_OF_COUNT = {"postgresql": "bigint", "mysql": "signed", "sqlite": "integer"}
@@ -51,9 +53,12 @@ class Parts:
         self.types: dict[str, str] = {}
         """The server's names for the types of the columns, once they are known."""
         for expression in groups:
-            # A constant tells no groups apart, and a number is a column's to GROUP BY.
+            # A constant tells no groups apart.
             if not isinstance(expression, Value):
                 self.group(expression)
+        if groups and not self.groups:
+            # All rows are equal, and of no rows there is none.
+            self.groups.append(("1", ()))
 
     @property
     def columns(self) -> list[str]:
@@ -68,19 +73,20 @@ class Parts:
     def group(self, expression: Any) -> str:
         """Return the column of something that the query groups by."""
         self._require_plain(expression)
-        return f"g{_place(self._sql(expression), self.groups)}"
+        return f"{TABLE}.g{_place(self._sql(expression), self.groups)}"
 
     def _member(self, expression: Any) -> str:
         self._require_plain(expression)
-        return f"m{_place(self._sql(expression), self.members)}"
+        return f"{TABLE}.m{_place(self._sql(expression), self.members)}"
 
     def group_of(self, expression: Any) -> str | None:
         """Return the column that has the values of an expression, if one has."""
-        sql = self._sql(expression)
-        return f"g{self.groups.index(sql)}" if sql in self.groups else None
+        at = _index(self._sql(expression), self.groups)
+        return None if at is None else f"{TABLE}.g{at}"
 
     def _value(self, expression: Any) -> str:
-        return f"v{_place(self._sql(expression), self.values)}"
+        self._require_exact(expression)
+        return f"{TABLE}.v{_place(self._sql(expression), self.values)}"
 
     def _sql(self, expression: Any) -> SQL:
         sql, params = self.compiler.compile(expression)
@@ -125,10 +131,10 @@ class Parts:
         )
         divisor = f"NULLIF(SUM({count}), 0)"
         if self.vendor == "sqlite":
-            return f"CAST(SUM({sum_}) AS REAL) / {divisor}"
+            return f"(CAST(SUM({sum_}) AS REAL) / {divisor})"
         if self._type(sum_) in ("double precision", "interval"):
-            return f"SUM({sum_}) / CAST({divisor} AS double precision)"
-        return f"SUM({sum_}) / {divisor}"
+            return f"(SUM({sum_}) / CAST({divisor} AS double precision))"
+        return f"(SUM({sum_}) / {divisor})"
 
     def _distinct(self, aggregate: Any) -> str:
         """Have shards group by the value as well, so that equal ones meet."""
@@ -145,7 +151,7 @@ class Parts:
         return f"{aggregate.function}(DISTINCT {self._member(value)})"
 
     def _type(self, column: str) -> str:
-        type_ = self.types.get(column, "")
+        type_ = self.types.get(column.removeprefix(f"{TABLE}."), "")
         if type_ == IMPRECISE:
             raise NotProven
         return type_
@@ -160,12 +166,34 @@ class Parts:
             raise NotProven
         if self.vendor == "sqlite" and not is_alike(expression, self.vendor):
             raise NotProven
+        self._require_exact(expression)
+
+    def _require_exact(self, expression: Any) -> None:
+        """Refuse quotients on MariaDB: it counts with more digits than it returns."""
+        if self.vendor == "mysql" and _has_quotient(expression):
+            raise NotProven
+
+
+def _has_quotient(node: Any) -> bool:
+    if getattr(node, "connector", None) == Combinable.DIV:
+        return True
+    return any(map(_has_quotient, getattr(node, "get_source_expressions", list)()))
 
 
 def _place(sql: SQL, among: list[SQL]) -> int:
-    if sql not in among:
-        among.append(sql)
-    return among.index(sql)
+    at = _index(sql, among)
+    if at is not None:
+        return at
+    among.append(sql)
+    return len(among) - 1
+
+
+def _index(sql: SQL, among: list[SQL]) -> int | None:
+    """Return where the same SQL is; 1 is equal to 1.0 and `True`, but not the same."""
+    for at, other in enumerate(among):
+        if sql == other and list(map(repr, sql[1])) == list(map(repr, other[1])):
+            return at
+    return None
 
 
 def _as(kind: type, aggregate: Any) -> Any:

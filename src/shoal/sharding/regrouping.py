@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet, FullResultSet
-from django.db.models import Aggregate, Exists, Subquery
+from django.db.models import Aggregate, DecimalField, Exists, Subquery
 from django.db.models.expressions import Col, ColPairs, ResolvedOuterRef
+from django.db.models.lookups import Lookup
 from django.db.models.sql.query import Query
 
 from shoal.errors import GatherTooLarge
@@ -21,10 +22,8 @@ from shoal.sharding.carrying import Source, carry, read_columns
 from shoal.sharding.gather import Rows
 from shoal.sharding.naming import naming
 from shoal.sharding.occurrences import Levels, Noted
-from shoal.sharding.partials import NotProven, Parts
+from shoal.sharding.partials import TABLE, NotProven, Parts
 from shoal.types import Alias
-
-TABLE = "shoal_parts"
 
 
 def regrouping(compiler: Any, levels: Levels, where: Any) -> "Regrouping | None":
@@ -122,6 +121,8 @@ class Whole:
     parts: Parts
     _from: tuple[str, list[Any]]
     _where: tuple[str, Sequence[Any]]
+    _keyed: set[str]
+    """The tables of whose rows each makes a group."""
 
     def prepare(self, plain: Any, groups: Sequence[Any]) -> None:
         """Have the query taken apart by the compiler for the shards."""
@@ -131,6 +132,8 @@ class Whole:
         self._from = " ".join(tables), params
         self._where = self._condition(plain.where, plain)
         self.parts = Parts(plain, groups)
+        keys = [one for one in groups if isinstance(one, Col)]
+        self._keyed = {one.alias for one in keys if one.target.primary_key}
 
     def _condition(self, condition: Any, compiler: Any) -> tuple[str, Sequence[Any]]:
         """Return the SQL of a condition, empty where every row fulfils it."""
@@ -151,11 +154,21 @@ class Whole:
         if isinstance(node, Subquery | Exists | Query | ResolvedOuterRef | ColPairs):
             raise NotProven
         if isinstance(node, Col):
-            if self.query.group_by is None and not self.query.distinct:
+            # What is not grouped by hangs on the primary key that is.
+            is_grouped = self.query.group_by is not None
+            if not (node.alias in self._keyed if is_grouped else self.query.distinct):
                 raise NotProven
-            # What is not grouped by hangs on what is.
             return self.parts.group(node), ()
+        if isinstance(node, Lookup) and self._compares_as_declared(node):
+            raise NotProven
         return super().compile(node)  # type: ignore[misc]
+
+    def _compares_as_declared(self, node: Any) -> bool:
+        """Say whether SQLite asks for a column's type, which is not there any more."""
+        if self.connection.vendor != "sqlite" or not _has_columns(node):
+            return False
+        kind = getattr(node.lhs, "output_field", None)
+        return isinstance(kind, DecimalField) or not node.rhs_is_direct_value()
 
     def _column(self, node: Any) -> str | None:
         if getattr(node, "contains_aggregate", False):
@@ -174,10 +187,10 @@ class Whole:
         sql, params = f"{sql} FROM {self._from[0]}", [*params, *self._from[1]]
         if self._where[0]:
             sql, params = f"{sql} WHERE {self._where[0]}", [*params, *self._where[1]]
-        together = [*self.parts.groups, *self.parts.members]
+        together = len(self.parts.groups) + len(self.parts.members)
         if together:
-            sql += " GROUP BY " + ", ".join(one[0] for one in together)
-            params += [param for one in together for param in one[1]]
+            # By their places: a constant would be taken for one.
+            sql += " GROUP BY " + ", ".join(str(n + 1) for n in range(together))
         return sql, tuple(params)
 
     def as_sql_over_parts(self) -> tuple[str, tuple[Any, ...]]:
@@ -196,7 +209,7 @@ class Whole:
         if query.group_by is not None:
             if not self.parts.groups:
                 raise NotProven
-            groups = ", ".join(f"g{n}" for n in range(len(self.parts.groups)))
+            groups = ", ".join(f"{TABLE}.g{n}" for n in range(len(self.parts.groups)))
             sql += ["GROUP BY", groups]
         having, its_params = self._condition(plain.having, self)
         if having:
@@ -210,6 +223,14 @@ class Whole:
             limit = self.connection.ops.limit_offset_sql
             sql.append(limit(query.low_mark, query.high_mark))
         return " ".join(sql), tuple(params)
+
+
+def _has_columns(node: Any) -> bool:
+    """Say whether columns stand in it outside of aggregates."""
+    if isinstance(node, Aggregate):
+        return False
+    sources: Any = getattr(node, "get_source_expressions", list)()
+    return isinstance(node, Col) or any(map(_has_columns, sources))
 
 
 @functools.cache

@@ -4,15 +4,19 @@ the answer is made of what they send.
 """
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.db.models import (
     Avg,
     Case,
+    CharField,
     Count,
     Exists,
+    ExpressionWrapper,
     F,
+    IntegerField,
     Max,
     Min,
     OuterRef,
@@ -26,10 +30,11 @@ from django.db.models import (
 from django.db.models.functions import Coalesce, Lower, Round, TruncMonth
 
 from shoal.errors import GatherTooLarge
+from shoal.routing import unguarded
 from tests.integration.sharding.test_gathering import limited
 from tests.sharded.beside import rows_of, same
 from tests.sharded.models import Category, Product, Review
-from tests.sharded.shop import SHOP, TWIN
+from tests.sharded.shop import SHOP, TWIN, routed_to
 
 products, reviews = Product.objects, Review.objects
 
@@ -162,6 +167,48 @@ REGROUPED: dict[str, Callable[[], Any]] = {
     "a slice of equal rows": lambda: (
         products.values_list("price").distinct().order_by("-price")[1:3]
     ),
+    "a quotient of averages": lambda: (
+        products.filter(price__gt=0)
+        .values("price")
+        .annotate(x=F("price") / Avg("price"), y=2 / Avg("reviews__stars"))
+        .order_by("price")
+    ),
+    "names of columns of the parts": lambda: (
+        products.values("name", "active")
+        .annotate(
+            g0=Count("pk"), g1=Max("weight"), v0=Min("weight"), shoal_parts=Sum("price")
+        )
+        .order_by("-name", "active")
+        .values_list("g0", "g1", "v0", "shoal_parts")
+    ),
+    "constants that are equal and not the same": lambda: products.aggregate(
+        a=Sum(Case(When(active=True, then=1), default=2)) / 2,
+        b=Sum(Case(When(active=True, then=1.0), default=2.0)) / 2,
+    ),
+    "scales of constants": lambda: products.aggregate(
+        a=Sum(F("price") * Decimal("1.0")), b=Sum(F("price") * Decimal("1.000"))
+    ),
+    "equal constants": lambda: (
+        products.annotate(one=Value(1)).values_list("one").distinct()
+    ),
+    "any row among equal ones": lambda: products.values("name").distinct().exists(),
+    "equal rows with wrapped constants": lambda: (
+        products.annotate(
+            five=ExpressionWrapper(Value(5), output_field=IntegerField()),
+            word=ExpressionWrapper(Value("x"), output_field=CharField()),
+        )
+        .values_list("five", "word", "active")
+        .distinct()
+        .order_by("active")
+    ),
+    "distinct constants": lambda: (
+        products.values("active")
+        .annotate(a=Count(Value(5), distinct=True), b=Count(Value("x"), distinct=True))
+        .order_by("active")
+    ),
+    "groups of a condition": lambda: (
+        products.values(x=Q(price__gt=0.5)).annotate(n=Count("pk")).order_by("x")
+    ),
     "least and largest texts": lambda: products.aggregate(Min("name"), Max("name")),
     "filtered by a subquery": lambda: (
         products.filter(Exists(reviews.filter(product=OuterRef("pk"), stars__gt=1)))
@@ -203,11 +250,55 @@ def test_the_answer_is_made_of_parts(goods: str, asked: Any, name: str) -> None:
     assert same(REGROUPED[name], found)
 
 
+@pytest.mark.parametrize("name", ["scales of constants", "a quotient of averages"])
+def test_decimals_have_the_scale_of_one_database(goods: str, name: str) -> None:
+    made = REGROUPED[name]
+    assert repr(rows_of(made, SHOP)) == repr(rows_of(made, TWIN))
+
+
 @pytest.mark.parametrize("name", GATHERED)
 def test_what_is_not_proven_is_gathered(goods: str, asked: Any, name: str) -> None:
     event, found = asked(GATHERED[name])
     assert event == "query_gathered"
     assert same(GATHERED[name], found)
+
+
+OFTEN_GATHERED: dict[str, tuple[str, Callable[[], Any]]] = {
+    "a number of another type": (
+        "sqlite",
+        lambda: (
+            products.values("price")
+            .annotate(n=Case(When(price=Decimal("0.5"), then=Count("pk")), default=-1))
+            .filter(Q(n__gt=100) | Q(price__gt=Decimal("0.25")))
+            .order_by("price")
+        ),
+    ),
+    "sums of quotients": (
+        "mariadb",
+        lambda: products.aggregate(a=Avg(F("price") / 3), b=Sum(F("price") / 7)),
+    ),
+    "a value that is equal to no other": (
+        "postgresql",
+        lambda: (
+            products.values(k=Case(When(data={"a": 1}, then=1), default=2))
+            .annotate(n=Count("pk"))
+            .order_by("k")
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OFTEN_GATHERED)
+def test_some_kinds_of_server_need_the_rows(goods: str, asked: Any, name: str) -> None:
+    for number, product in enumerate(products.using(SHOP)):
+        product.data = {"a": number % 2}
+        for alias in (SHOP, TWIN):
+            with unguarded(alias), routed_to(alias):
+                product.save(using=alias, update_fields=["data"])
+    where, made = OFTEN_GATHERED[name]
+    event, found = asked(made)
+    assert event == ("query_gathered" if goods == where else "query_scattered")
+    assert same(made, found)
 
 
 def test_groups_are_bounded(goods: str) -> None:
