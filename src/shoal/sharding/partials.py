@@ -125,13 +125,14 @@ class Parts:
         return f"CAST(SUM({column}) AS {type_})" if type_ else f"SUM({column})"
 
     def _average(self, aggregate: Any) -> str:
-        sum_, count = (
-            self._value(_as(Sum, aggregate)),
-            self._value(_as(Count, aggregate)),
-        )
+        added = _as(Sum, aggregate)
+        if self.vendor == "sqlite":
+            # As its AVG, it goes on with a float where integers are at their end.
+            added.function = "TOTAL"
+        sum_, count = self._value(added), self._value(_as(Count, aggregate))
         divisor = f"NULLIF(SUM({count}), 0)"
         if self.vendor == "sqlite":
-            return f"(CAST(SUM({sum_}) AS REAL) / {divisor})"
+            return f"(TOTAL({sum_}) / {divisor})"
         if self._type(sum_) in ("double precision", "interval"):
             return f"(SUM({sum_}) / CAST({divisor} AS double precision))"
         return f"(SUM({sum_}) / {divisor})"

@@ -16,6 +16,7 @@ from django.db.models import (
     Exists,
     ExpressionWrapper,
     F,
+    FloatField,
     IntegerField,
     Max,
     Min,
@@ -172,6 +173,9 @@ REGROUPED: dict[str, Callable[[], Any]] = {
         .values("price")
         .annotate(x=F("price") / Avg("price"), y=2 / Avg("reviews__stars"))
         .order_by("price")
+    ),
+    "an average of more than integers have": lambda: products.aggregate(
+        a=Avg(Case(When(active=True, then=2**62)), output_field=FloatField())
     ),
     "names of columns of the parts": lambda: (
         products.values("name", "active")
