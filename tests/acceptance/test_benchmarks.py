@@ -36,6 +36,7 @@ def test_an_unknown_name_is_usage() -> None:
         check=False,
     )
     assert done.returncode == 2
-    assert "No benchmark is named 'nothing'. Known: router, lab, sessions." in (
-        done.stderr
+    assert (
+        "No benchmark is named 'nothing'. Known: router, lab, sessions, sharding."
+        in (done.stderr)
     )
