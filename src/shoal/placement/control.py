@@ -9,6 +9,7 @@ goes over the project's own, inside its transaction if there is one.
 """
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
@@ -118,10 +119,20 @@ class Control:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit at the end, unless the project has a transaction: then it will."""
-        if self.is_in_transaction:
-            yield
-            return
+        """
+        Commit at the end, unless the project has a transaction: then it will.
+
+        Tests share a connection of SQLite between threads, which take turns here.
+        """
+        with self.connection.__dict__.setdefault("_shoal_turn", threading.RLock()):
+            if self.is_in_transaction:
+                yield
+            else:
+                with self._begun():
+                    yield
+
+    @contextlib.contextmanager
+    def _begun(self) -> Iterator[None]:
         for sql in _BEGIN[self.vendor]:
             self.run(sql)
         try:

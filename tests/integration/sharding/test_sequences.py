@@ -15,6 +15,7 @@ from django.db import connections, transaction
 from shoal.errors import MapMissing
 from shoal.placement import sequences
 from shoal.placement.buckets import create_tables
+from shoal.placement.control import Control
 from shoal.placement.sequences import BLOCK, forget, next_ids, raise_to, restart
 from tests.integration.sharding.conftest import ask, drop_tables, only, sharded
 
@@ -289,3 +290,23 @@ def test_mariadb_repeats_its_reads(control_database: dict[str, Any]) -> None:
     numbers = [number for process in processes for number in printed(process)]
     assert [process.returncode for process in processes] == [0, 0]
     assert len(set(numbers)) == len(numbers) == 400
+
+
+def test_threads_that_share_a_connection_take_turns(control: str) -> None:
+    """As a test and its live server do on SQLite in memory."""
+    if control != "sqlite":
+        pytest.skip("Only there the control database is asked on a shared connection.")
+    connection = connections["control"]
+    connection.ensure_connection()
+    entered = threading.Event()
+
+    def enter() -> None:
+        with Control(connection).transaction():
+            entered.set()
+
+    thread = threading.Thread(target=enter)
+    with Control(connection).transaction():
+        thread.start()
+        assert not entered.wait(0.5)
+    thread.join(20)
+    assert entered.is_set()
