@@ -37,7 +37,8 @@ test: setup  ## Run every test but those in a browser
 	status=$$?; [ -z "$$left_out" ] || echo "$$left_out"; exit $$status
 
 test-unit: setup  ## Run the tests that need no server
-	@$(BIN)/python -m pytest $(wildcard tests/unit tests/cases tests/test_*.py) $(ARGS)
+	@$(BIN)/python -m pytest -m "not mariadb" \
+		$(wildcard tests/unit tests/cases tests/test_*.py) $(ARGS)
 
 test-browser: setup  ## Walk through the demo in headless Chromium
 	@$(SETUP) browser
