@@ -15,7 +15,7 @@ from django.db.models.sql.query import Query
 
 from shoal.placement.layout import Layout
 from shoal.sharding.occurrences import Level, Occurrence
-from shoal.sharding.places import Place, equalities, place_of
+from shoal.sharding.places import Equal, Place, place_of
 
 EVERYWHERE = "reference"
 
@@ -23,6 +23,7 @@ EVERYWHERE = "reference"
 def anchors(
     found: Sequence[Occurrence],
     layouts: Mapping[Occurrence, Layout | None],
+    equals: Sequence[Equal],
     base: Level,
     vendor: str,
 ) -> list[Occurrence]:
@@ -41,7 +42,9 @@ def anchors(
             if layout.kind != "sharded" or layout.scheme is None:
                 return []
             sharded.append(one)
-    if not _are_together(sharded, found, layouts, vendor):
+    pairs = [(one.place, one.other) for one in equals]
+    pairs += _semi_joins(found, layouts, vendor)
+    if not _are_together(sharded, pairs):
         return []
     return [one for one in sharded if one.level is base and _is_always_there(one)]
 
@@ -51,15 +54,10 @@ def _is_always_there(one: Occurrence) -> bool:
 
 
 def _are_together(
-    sharded: Sequence[Occurrence],
-    found: Sequence[Occurrence],
-    layouts: Mapping[Occurrence, Layout | None],
-    vendor: str,
+    sharded: Sequence[Occurrence], pairs: Sequence[tuple[Place, Place]]
 ) -> bool:
-    """Say whether equal columns lead from each of them to each other one."""
+    """Say whether pairs of places lead from each of them to each other one."""
     groups = {place_of(one): {place_of(one)} for one in sharded}
-    pairs = [(e.place, e.other) for e in equalities(found, layouts, vendor)]
-    pairs += _semi_joins(found, layouts, vendor)
     for here, there in pairs:
         if here in groups and there in groups and groups[here] is not groups[there]:
             groups[here] |= groups[there]

@@ -39,56 +39,9 @@ class Equal:
     other_column: str
 
 
-def places(
-    found: Sequence[Occurrence],
-    layouts: Mapping[Occurrence, Layout | None],
-    vendor: str,
-) -> dict[Occurrence, Buckets]:
-    """Return the buckets in which each table has rows that the statement needs."""
-    return _Places(found, layouts, vendor).solve()
+class Places:
+    """What the conditions and joins of one statement say of its rows."""
 
-
-def pins(
-    found: Sequence[Occurrence],
-    layouts: Mapping[Occurrence, Layout | None],
-    vendor: str,
-) -> dict[Occurrence, list[str]]:
-    """Return the columns of each table whose values the conditions name."""
-    return _Places(found, layouts, vendor).pins()
-
-
-def equalities(
-    found: Sequence[Occurrence],
-    layouts: Mapping[Occurrence, Layout | None],
-    vendor: str,
-) -> list[Equal]:
-    """Return the columns that the statement sets equal and that give the bucket."""
-    return _Places(found, layouts, vendor).equals()
-
-
-def only_pin(
-    found: Sequence[Occurrence],
-    layouts: Mapping[Occurrence, Layout | None],
-    vendor: str,
-) -> tuple[Level, Any] | None:
-    """Return the condition that alone names buckets, with its level, if one does."""
-    solver = _Places(found, layouts, vendor)
-    solver.solve()
-    return solver.pinning[0] if len(solver.pinning) == 1 else None
-
-
-def has_pins(
-    found: Sequence[Occurrence],
-    layouts: Mapping[Occurrence, Layout | None],
-    vendor: str,
-) -> bool:
-    """Say whether any condition names buckets."""
-    solver = _Places(found, layouts, vendor)
-    solver.solve()
-    return bool(solver.pinning)
-
-
-class _Places:
     def __init__(
         self,
         found: Sequence[Occurrence],
@@ -106,19 +59,24 @@ class _Places:
         """The columns whose values have given a bucket."""
         self.pinning: list[tuple[Level, Any]] = []
         """The conditions that have, each with the level where it stands."""
+        self._pinned_places: set[Place] = set()
+        self.equals = [e for level in self._levels for e in self._equals(level)]
+        """The columns that are set equal and that give the bucket."""
+        self.buckets = self._solve()
+        """Where each table has rows that the statement needs."""
 
-    def solve(self) -> dict[Occurrence, Buckets]:
+    def _solve(self) -> dict[Occurrence, Buckets]:
         known: dict[Place, Buckets] = dict.fromkeys(self._found)
         for level in self._levels:
             for place, buckets in self._pinned(level, level.query.where).items():
+                self._pinned_places.add(place)
                 # Of an outer query all rows are needed, whatever a subquery says.
                 if place[0] == id(level):
                     known[place] = _both(known.get(place), buckets)
-        equals = self.equals()
         changed = True
         while changed:
             changed = False
-            for equal in equals:
+            for equal in self.equals:
                 buckets = _both(known[equal.place], known.get(equal.other))
                 if buckets != known[equal.place]:
                     known[equal.place], changed = buckets, True
@@ -127,16 +85,10 @@ class _Places:
             for one in self._all
         }
 
-    def equals(self) -> list[Equal]:
-        return [e for level in self._levels for e in self._equals(level)]
-
     def pins(self) -> dict[Occurrence, list[str]]:
-        pinned = {
-            place
-            for level in self._levels
-            for place in self._pinned(level, level.query.where)
-        }
-        found = dict.fromkeys(one for one in self._located if one[0] in pinned)
+        """Return the columns of each table whose values the conditions name."""
+        located = dict.fromkeys(self._located)
+        found = [one for one in located if one[0] in self._pinned_places]
         return {
             one: [name for place, name in found if place == place_of(one)]
             for one in self._all

@@ -13,7 +13,7 @@ from django.db.models.functions import Coalesce
 
 from shoal.sharding.folding import Fold, fold, fold_of
 from shoal.sharding.naming import naming
-from shoal.sharding.occurrences import Level, Levels, Noted
+from shoal.sharding.occurrences import Level, Levels, Noted, Occurrence
 from shoal.sharding.ordering import OrderKeys, Row, merged, sorted_rows
 from shoal.sharding.plans import Apart
 from shoal.sharding.side_by_side import Asked, ask
@@ -48,11 +48,12 @@ def scattering(compiler: Any, levels: Levels, where: Any) -> "Scattering | None"
         if inner_query is not None:
             inner = [level for level in levels.all if level.query is inner_query]
             base = inner[0] if len(inner) == 1 and not inner_query.is_sliced else None
-    if base is None or not _is_apart(base, where):
+    found = where.anchors(base) if base is not None else []
+    if base is None or not found or not _is_apart(base, where, found):
         return None
     # Where no row can be needed, any shard says what is made of none.
     home = compiler.connection.cluster.home.name
-    shards = where.shards_of(where.anchors(base)[0]) or [home]
+    shards = where.shards_of(found[0]) or [home]
     return Scattering(compiler, shards, folds)
 
 
@@ -71,15 +72,12 @@ def _folds(compiler: Any) -> list[Fold]:
     return [] if is_more or query.distinct or len(folds) < len(found) else folds
 
 
-def _is_apart(base: Level, where: Any) -> bool:
+def _is_apart(base: Level, where: Any, found: Sequence[Occurrence]) -> bool:
     """Say whether each row that a level makes is made by one shard, of its own rows."""
     query = base.query
     if query.combinator or query.distinct_fields or query.where.contains_over_clause:
         return False
     if query.where.contains_aggregate and query.group_by is None:
-        return False
-    found = where.anchors(base)
-    if not found:
         return False
 
     def is_kept_together(expressions: Any) -> bool:

@@ -16,14 +16,7 @@ from shoal.placement.models import get_placement
 from shoal.routing import members
 from shoal.sharding.colocation import anchors, gives_bucket
 from shoal.sharding.occurrences import Level, Occurrence
-from shoal.sharding.places import (
-    Buckets,
-    has_pins,
-    only_pin,
-    pins,
-    place_of,
-    places,
-)
+from shoal.sharding.places import Buckets, Places, place_of
 from shoal.sharding.plans import Pinned, path_to
 from shoal.sharding.tables import Table, tables
 from shoal.sharding.telling import Reason, Why
@@ -52,7 +45,8 @@ class Where:
         self._cluster: Cluster = connection.cluster
         self._found = list(found)
         self._layouts = {one: self._layout(one) for one in self._found}
-        self._places = places(self._found, self._layouts, connection.vendor)
+        self._solved = Places(self._found, self._layouts, connection.vendor)
+        self._places = self._solved.buckets
         self._names = [shard.name for shard in self._cluster.shards]
 
     def _layout(self, one: Occurrence) -> Layout | None:
@@ -96,12 +90,13 @@ class Where:
 
     def has_pins(self) -> bool:
         """Say whether any condition names buckets."""
-        return has_pins(self._found, self._layouts, self._connection.vendor)
+        return bool(self._solved.pinning)
 
     def pinned(self, query: Any) -> Pinned | None:
         """Return the one condition that says of all tables where their rows are."""
         query = getattr(query, "inner_query", query)
-        pin = only_pin(self._found, self._layouts, self._connection.vendor)
+        pinning = self._solved.pinning
+        pin = pinning[0] if len(pinning) == 1 else None
         path = path_to(pin[1], query.where) if pin else None
         if pin is None or path is None or pin[0].query is not query:
             return None
@@ -130,7 +125,8 @@ class Where:
 
     def anchors(self, base: Level) -> list[Occurrence]:
         """Return the tables whose rows say which shard makes a row of the answer."""
-        return anchors(self._found, self._layouts, base, self._connection.vendor)
+        vendor, equals = self._connection.vendor, self._solved.equals
+        return anchors(self._found, self._layouts, equals, base, vendor)
 
     def gives_bucket(self, expression: Any, among: Sequence[Occurrence]) -> bool:
         """Say whether equal values of an expression are always on one shard."""
@@ -162,7 +158,7 @@ class Where:
         if because == "key":
             # One shard for each, but not the same.
             because = "key" if self.only_shard() else "several keys"
-        named = pins(self._found, self._layouts, self._connection.vendor)
+        named = self._solved.pins()
         columns = [f"{one.table}.{name}" for one in named for name in named[one]]
         if because == "key" and columns and not self._is_key(named):
             because = "primary key"
