@@ -6,7 +6,6 @@ Takes the tables that a statement names and where their rows may lie, gives the 
 its answer.
 """
 
-import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from shoal.sharding.locking import Locking
 from shoal.sharding.naming import naming
 from shoal.sharding.narrowing import ALIAS, Narrowing
 from shoal.sharding.reducing import next_table
+from shoal.sharding.rows import Fetched
 from shoal.sharding.scratch import Column
 from shoal.sharding.tables import Table
 from shoal.sharding.telling import Gathered
@@ -144,29 +144,16 @@ class Gathering:
         )
 
 
-class Rows:
+class Rows(Fetched):
     """The answer of a gathered statement, all of it in memory."""
 
     def __init__(self, cursor: Any) -> None:
         self.description = cursor.description
         self.rowcount = cursor.rowcount
-        self.lastrowid = None
         fetched = cursor.fetchall() if cursor.description else []
         self._rows = iter(fetched)
         if self.description and self.rowcount < 0:
             self.rowcount = len(fetched)
-
-    def __iter__(self) -> Iterator[Any]:
-        return self._rows
-
-    def fetchone(self) -> Any:
-        return next(self._rows, None)
-
-    def fetchmany(self, size: int = 1) -> list[Any]:
-        return list(itertools.islice(self._rows, size))
-
-    def fetchall(self) -> list[Any]:
-        return list(self._rows)
 
     def close(self) -> None:
         self._rows = iter(())

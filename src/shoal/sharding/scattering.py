@@ -16,6 +16,7 @@ from shoal.sharding.naming import naming
 from shoal.sharding.occurrences import Level, Levels, Noted, Occurrence
 from shoal.sharding.ordering import OrderKeys, Row, merged, sorted_rows
 from shoal.sharding.plans import Apart
+from shoal.sharding.rows import Fetched
 from shoal.sharding.side_by_side import Asked, ask
 from shoal.types import Alias
 
@@ -208,27 +209,14 @@ def _close(asked: Sequence[Asked]) -> None:
             stack.callback(one.cursor.close)
 
 
-class Answer:
+class Answer(Fetched):
     """The merged rows, and the cursors that they come from."""
 
     rowcount = -1
-    lastrowid = None
 
     def __init__(self, asked: Sequence[Asked], rows: Iterator[Row]) -> None:
         self._asked, self._rows = asked, rows
         self.description = asked[0].cursor.description
-
-    def __iter__(self) -> Iterator[Row]:
-        return self._rows
-
-    def fetchone(self) -> Any:
-        return next(self._rows, None)
-
-    def fetchmany(self, size: int = 1) -> list[Row]:
-        return list(itertools.islice(self._rows, size))
-
-    def fetchall(self) -> list[Row]:
-        return list(self._rows)
 
     def close(self) -> None:
         self._rows = iter(())

@@ -10,6 +10,7 @@ from typing import Any
 
 from shoal.errors import RawQueryRefused
 from shoal.placement.scopes import current_target
+from shoal.sharding.rows import Fetched
 
 _SHOWN = 60
 """Characters of a refused statement that its error shows."""
@@ -142,43 +143,18 @@ class RawStatement:
         return self._on_each(lambda cursor: cursor.callproc(name, params, kparams))
 
 
-class Chained:
+class Chained(Fetched):
     """The rows of several cursors, one after the other."""
 
     def __init__(self, cursors: Sequence[Any]) -> None:
         self._cursors = list(cursors)
-        self._rows: Iterator[Any] | None = None
+        self._rows = (row for cursor in self._cursors for row in cursor)
+        self.description = self._cursors[0].description
+        self.lastrowid = getattr(self._cursors[-1], "lastrowid", None)
 
     @property
     def rowcount(self) -> int:
         return sum(max(cursor.rowcount, 0) for cursor in self._cursors)
-
-    @property
-    def description(self) -> Any:
-        return self._cursors[0].description
-
-    @property
-    def lastrowid(self) -> Any:
-        return getattr(self._cursors[-1], "lastrowid", None)
-
-    def __iter__(self) -> Iterator[Any]:
-        if self._rows is None:
-            self._rows = (row for cursor in self._cursors for row in cursor)
-        return self._rows
-
-    def fetchone(self) -> Any:
-        return next(iter(self), None)
-
-    def fetchmany(self, size: int = 1) -> list[Any]:
-        rows = []
-        for row in iter(self):
-            rows.append(row)
-            if len(rows) == size:
-                break
-        return rows
-
-    def fetchall(self) -> list[Any]:
-        return list(self)
 
     def close(self) -> None:
         for cursor in self._cursors:

@@ -1,10 +1,10 @@
 """Takes a statement, runs it as it is on shards, gives their answers as one."""
 
-import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from shoal.sharding.naming import naming
+from shoal.sharding.rows import Fetched
 from shoal.sharding.telling import Why, written
 from shoal.types import Alias
 
@@ -47,10 +47,8 @@ class Everywhere:
         return cursors[0] if len(cursors) == 1 else Summed(cursors)
 
 
-class Summed:
+class Summed(Fetched):
     """The answers of several shards: their rows in turn, their counts as one."""
-
-    lastrowid = None
 
     def __init__(self, cursors: Sequence[Any]) -> None:
         self._cursors = list(cursors)
@@ -59,18 +57,6 @@ class Summed:
         )
         self.rowcount = sum(max(cursor.rowcount, 0) for cursor in self._cursors)
         self.description = self._cursors[0].description if cursors else None
-
-    def __iter__(self) -> Any:
-        return self._rows
-
-    def fetchone(self) -> Any:
-        return next(self._rows, None)
-
-    def fetchmany(self, size: int = 1) -> list[Any]:
-        return list(itertools.islice(self._rows, size))
-
-    def fetchall(self) -> list[Any]:
-        return list(self._rows)
 
     def close(self) -> None:
         for cursor in self._cursors:
