@@ -54,18 +54,18 @@ class Reading:
             asked(name, shard, where.why)
             return self._run(shard, sql, params, is_chunked=is_chunked)
         parts = scattering(self._compiler, self._levels, where)
-        answer = parts and parts.answer(sql, params, is_chunked=is_chunked)
-        if parts is None or answer is None:
-            groups = regrouping(self._compiler, self._levels, where)
-            answer = groups and groups.answer()
-            if groups is None or answer is None:
-                return self._gather(where, sql, params)
+        answer = parts.answer(sql, params, is_chunked=is_chunked) if parts else None
+        if parts is not None and answer is not None:
+            if parts.plan is not None and not where.has_pins():
+                known[sql] = parts.plan
+            scattered(name, parts.shards, where.why)
+            return answer
+        groups = regrouping(self._compiler, self._levels, where)
+        answer = groups.answer() if groups else None
+        if groups is not None and answer is not None:
             scattered(name, groups.shards, where.why)
             return answer
-        if parts.plan is not None and not where.has_pins():
-            known[sql] = parts.plan
-        scattered(name, parts.shards, where.why)
-        return answer
+        return self._gather(where, sql, params)
 
     def _as_planned(
         self, plan: Plan, sql: str, params: Any, *, is_chunked: bool
