@@ -498,7 +498,7 @@ def test_row_made_in_the_target_afterwards_gets_a_free_key():
     pages = [page("a"), page("b"), page("c")]
     publish(pages)
     with role("press", "public"):
-        assert page("d", PUBLIC).pk == pages[-1].pk + 1
+        assert page("d", PUBLIC).pk > pages[-1].pk
 
 
 @only("postgresql", "mariadb")
