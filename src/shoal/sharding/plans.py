@@ -70,10 +70,10 @@ class Apart:
     folds: Sequence[Fold]
 
 
-Plan: TypeAlias = Pinned | Apart
+Shape: TypeAlias = Pinned | Apart
 
 
-def plans_of(query: Any, cluster: Cluster) -> dict[str, Plan]:
+def plans_of(query: Any, cluster: Cluster) -> dict[str, Shape]:
     """Return the plans for queries of this model, by their SQL."""
     model = query.model
     if model is None:
@@ -83,7 +83,7 @@ def plans_of(query: Any, cluster: Cluster) -> dict[str, Plan]:
     if kept is None or kept[0] is not cluster:
         kept = (cluster, {})
         setattr(model, _KEPT, kept)
-    found: dict[str, Plan] = kept[1]
+    found: dict[str, Shape] = kept[1]
     if len(found) > MOST:
         found.clear()
     return found

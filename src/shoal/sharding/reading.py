@@ -9,14 +9,13 @@ can need.
 from typing import Any
 
 from shoal.placement.scopes import current_target
-from shoal.sharding.gather import Gathering, Rows
-from shoal.sharding.locking import Locking
-from shoal.sharding.naming import naming
 from shoal.sharding.occurrences import Levels, note, occurrences
-from shoal.sharding.plans import Pinned, Plan, plans_of
-from shoal.sharding.regrouping import regrouping
-from shoal.sharding.scattering import Scattering, scattering
-from shoal.sharding.telling import Why, asked, gathered, scattered
+from shoal.sharding.one_shard import run
+from shoal.sharding.plan import Part, Plan, Statement
+from shoal.sharding.plans import Pinned, Shape, plans_of
+from shoal.sharding.scattering import Scattering
+from shoal.sharding.telling import Why, asked, scattered
+from shoal.sharding.ways import ways
 from shoal.sharding.where import Where
 from shoal.topology import Cluster
 from shoal.types import Alias
@@ -33,53 +32,62 @@ class Reading:
         self._connection = compiler.connection
         self._cluster: Cluster = compiler.connection.cluster
 
+    def plan(self, sql: str, params: Any) -> Plan:
+        """Return how it would be answered, without asking for rows."""
+        shard = self._shard_of_block()
+        if shard is not None:
+            statement = Statement(sql=sql, params=tuple(params))
+            return Plan(
+                cluster=self._cluster.name,
+                way="one shard",
+                shards=(shard,),
+                why=Why(because="on_shard"),
+                parts=(Part(aliases=(shard,), statement=statement),),
+            )
+        where = self._where(sql)
+        plans = (
+            way.plan(sql, params) for way in ways(self._compiler, self._levels, where)
+        )
+        return next(plan for plan in plans if plan is not None)
+
     def answer(self, sql: str, params: Any, *, is_chunked: bool = False) -> Any:
-        name = self._cluster.name
-        target = current_target(name)
-        if target is not None and len(target) == 1:
-            asked(name, target[0], lambda: Why(because="on_shard"))
-            return self._run(target[0], sql, params, is_chunked=is_chunked)
+        shard = self._shard_of_block()
+        if shard is not None:
+            asked(self._cluster.name, shard, lambda: Why(because="on_shard"))
+            return run(self._compiler, shard, sql, params, is_chunked=is_chunked)
         known = plans_of(self._compiler.query, self._cluster)
-        plan = known.get(sql)
-        if plan is not None:
-            answer = self._as_planned(plan, sql, params, is_chunked=is_chunked)
+        shape = known.get(sql)
+        if shape is not None:
+            answer = self._as_before(shape, sql, params, is_chunked=is_chunked)
             if answer is not None:
                 return answer
         where = self._where(sql)
-        shard = where.only_shard()
-        if shard is not None:
-            pinned = where.pinned(self._compiler.query)
-            if pinned is not None:
-                known[sql] = pinned
-            asked(name, shard, where.why)
-            return self._run(shard, sql, params, is_chunked=is_chunked)
-        parts = scattering(self._compiler, self._levels, where)
-        answer = parts.answer(sql, params, is_chunked=is_chunked) if parts else None
-        if parts is not None and answer is not None:
-            if parts.plan is not None and not where.has_pins():
-                known[sql] = parts.plan
-            scattered(name, parts.shards, where.why)
-            return answer
-        groups = regrouping(self._compiler, self._levels, where)
-        answer = groups.answer() if groups else None
-        if groups is not None and answer is not None:
-            scattered(name, groups.shards, where.why)
-            return answer
-        return self._gather(where, sql, params)
+        for way in ways(self._compiler, self._levels, where):
+            answer = way.answer(sql, params, is_chunked=is_chunked)
+            if answer is not None:
+                shape = way.shape()
+                if shape is not None:
+                    known[sql] = shape
+                return answer
+        raise AssertionError(sql)
 
-    def _as_planned(
-        self, plan: Plan, sql: str, params: Any, *, is_chunked: bool
+    def _shard_of_block(self) -> Alias | None:
+        target = current_target(self._cluster.name)
+        return target[0] if target is not None and len(target) == 1 else None
+
+    def _as_before(
+        self, shape: Shape, sql: str, params: Any, *, is_chunked: bool
     ) -> Any:
         """Answer as a query of the same shape was; `None` if its values forbid it."""
         name = self._cluster.name
-        if isinstance(plan, Pinned):
-            shard = plan.shard(self._compiler.query, self._cluster)
+        if isinstance(shape, Pinned):
+            shard = shape.shard(self._compiler.query, self._cluster)
             if shard is None:
                 return None
             asked(name, shard, lambda: self._where(sql).why())
-            return self._run(shard, sql, params, is_chunked=is_chunked)
+            return run(self._compiler, shard, sql, params, is_chunked=is_chunked)
         shards = [shard.name for shard in self._cluster.shards]
-        parts = Scattering(self._compiler, shards, plan.folds, plan)
+        parts = Scattering(self._compiler, shards, shape.folds, shape)
         answer = parts.answer(sql, params, is_chunked=is_chunked)
         scattered(name, shards, lambda: self._where(sql).why())
         return answer
@@ -88,34 +96,3 @@ class Reading:
         """Compile it once more, and note what it is made of."""
         self._levels = note(self._compiler)
         return Where(self._connection, occurrences(self._levels, sql))
-
-    def _run(self, alias: Alias, sql: str, params: Any, *, is_chunked: bool) -> Any:
-        writes = self._compiler.query.select_for_update
-        get = self._connection.shard if writes else self._connection.shard_to_read
-        connection = get(alias)
-        with naming(alias):
-            open_ = connection.chunked_cursor if is_chunked else connection.cursor
-            cursor = open_()
-            try:
-                cursor.execute(sql, params)
-            except BaseException:
-                cursor.close()
-                raise
-        # The driver's own where all rows are there: no error of it is to come.
-        return cursor if is_chunked else cursor.cursor
-
-    def _gather(self, where: Where, sql: str, params: Any) -> Any:
-        locking = Locking(self._compiler)
-        locked = locking.primary_keys() if locking.is_on else None
-        name = self._connection.home.settings_dict["NAME"]
-        with self._connection.scratch.opened(name) as scratch:
-            limit = self._cluster.max_gather_rows
-            gathering = Gathering(self._compiler, scratch, sql, limit)
-            if locking.is_on:
-                gathering.lock(locking, locked)
-            gathering.bring_all(where)
-            home = self._cluster.home.name
-            gathered(self._cluster.name, home, where.why, gathering.told(where))
-            with scratch.cursor() as cursor:
-                cursor.execute(sql, params)
-                return Rows(cursor)

@@ -15,6 +15,7 @@ from shoal.sharding.folding import Fold, fold, fold_of
 from shoal.sharding.naming import naming
 from shoal.sharding.occurrences import Level, Levels, Noted, Occurrence
 from shoal.sharding.ordering import OrderKeys, Row, merged, sorted_rows
+from shoal.sharding.plan import Merge, Statement
 from shoal.sharding.plans import Apart
 from shoal.sharding.rows import Fetched
 from shoal.sharding.side_by_side import Asked, ask
@@ -111,6 +112,19 @@ class Scattering:
         """What makes one row of theirs; empty: their rows are the answer's."""
         self.plan = plan
         """What holds of each query of this shape, if that is all it takes."""
+
+    def planned(self, sql: str, params: Any) -> tuple[Statement, Merge] | None:
+        """Say what each shard would be asked, and how the rows would be merged."""
+        if self._folds:
+            folds = tuple(one.__name__.strip("_") for one in self._folds)
+            return Statement(sql=sql, params=tuple(params)), Merge(folds=folds)
+        keys, part, its_params = self._part()
+        if not keys.is_alike:
+            return None
+        query = self._compiler.query
+        limit = None if query.high_mark is None else query.high_mark - query.low_mark
+        merge = Merge(order=tuple(keys.keys), offset=query.low_mark, limit=limit)
+        return Statement(sql=part, params=tuple(its_params)), merge
 
     def answer(self, sql: str, params: Any, *, is_chunked: bool) -> "Answer | None":
         """Return the rows; `None` if Python would not order them as the server does."""

@@ -5,10 +5,13 @@ The SQL is compiled by the vendor's own compiler. What is Shoal's is who execute
 """
 
 import functools
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from django.db.models.sql import compiler as django
 
+from shoal.sharding.explaining import Explaining
 from shoal.sharding.occurrences import Levels
 from shoal.sharding.ordering import OrderKeys
 from shoal.sharding.reading import Reading
@@ -75,9 +78,11 @@ class Select:
     """Also of aggregates over a subquery. Notes nothing, which costs nothing."""
 
     connection: Any
+    query: Any
 
     def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
-        with self.connection.answering(Reading(self)):
+        kind = Explaining if self.query.explain_info else Reading
+        with self.connection.answering(kind(self)):
             return super().execute_sql(*args, **kwargs)  # type: ignore[misc]
 
 
@@ -86,22 +91,46 @@ class NotingSelect(Noting, Select):
 
 
 class Insert(Noting):
-    allotted: Any = None
-    """Primary keys that were handed out, by the `id()` of their objects."""
+    apart: Any = None
+    """Compiles it for each shard, where several get rows of it."""
 
     @functools.cached_property
-    def saved(self) -> dict[Any, Any]:
-        """What fields have given so far, by object and field."""
-        return {}
+    def saved(self) -> defaultdict[str, dict[int, Any]]:
+        """What is inserted as far as it is known, by field and `id()` of the object."""
+        return defaultdict(dict)
 
     def pre_save_val(self, field: Any, obj: Any) -> Any:
         """Return the value to insert: asked for once, however often it is needed."""
-        if self.allotted and field.primary_key and id(obj) in self.allotted:
-            return self.allotted[id(obj)]
-        key = (id(obj), field)
-        if key not in self.saved:
-            self.saved[key] = super().pre_save_val(field, obj)  # type: ignore[misc]
-        return self.saved[key]
+        saved = self.saved[field.attname]
+        value = saved.get(id(obj), saved)
+        if value is saved:
+            value = saved[id(obj)] = super().pre_save_val(field, obj)  # type: ignore[misc]
+        return value
+
+    def values_of(self, field: Any, objs: Sequence[Any]) -> list[Any]:
+        """Return what is inserted into a field for each of these objects."""
+        saved = self.saved[field.attname]
+        if saved:
+            return [self.pre_save_val(field, obj) for obj in objs]
+        save = super().pre_save_val  # type: ignore[misc]
+        values = [save(field, obj) for obj in objs]
+        saved.update(zip(map(id, objs), values, strict=True))
+        return values
+
+    def set_values(
+        self, field: Any, objs: Sequence[Any], values: Sequence[Any]
+    ) -> None:
+        """Let other values be inserted than the objects have."""
+        self.saved[field.attname].update(zip(map(id, objs), values, strict=True))
+
+    def as_sql(self, *args: Any, **kwargs: Any) -> Any:
+        if self.apart is None:
+            return super().as_sql(*args, **kwargs)
+        return self.apart.statements(self, super().as_sql)
+
+    def assemble_as_sql(self, fields: Any, value_rows: Any) -> Any:
+        rows = value_rows if self.apart is None else self.apart.rows or value_rows
+        return super().assemble_as_sql(fields, rows)  # type: ignore[misc]
 
     def execute_sql(self, returning_fields: Any = None) -> Any:
         return Inserting(self, super().execute_sql).run(returning_fields)  # type: ignore[misc]

@@ -1,0 +1,210 @@
+"""
+Takes a query and where its rows lie, gives the ways of answering it, the cheapest
+first.
+
+A way says its plan, and gives the answer. Either is `None` where only a closer look
+shows that it is no way after all; the last one always is.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from shoal.sharding.fetching import fetches
+from shoal.sharding.gather import Gathering, Rows
+from shoal.sharding.locking import Locking
+from shoal.sharding.occurrences import Levels
+from shoal.sharding.one_shard import run
+from shoal.sharding.partials import TABLE, NotProven
+from shoal.sharding.plan import Merge, Part, Plan, Statement
+from shoal.sharding.plans import Shape
+from shoal.sharding.regrouping import Regrouping, regrouping
+from shoal.sharding.scattering import Scattering, scattering
+from shoal.sharding.telling import asked, gathered, scattered
+from shoal.types import Alias
+
+
+class Way(Protocol):
+    """One way of answering a query."""
+
+    def plan(self, sql: str, params: Any) -> Plan | None: ...
+
+    def answer(self, sql: str, params: Any, *, is_chunked: bool) -> Any | None: ...
+
+    def shape(self) -> Shape | None:
+        """Return what holds of each query with this SQL, once this has answered."""
+
+
+def ways(compiler: Any, levels: Levels, where: Any) -> Iterator[Way]:
+    """Yield each that may be one: what is proven costs time, so one after the other."""
+    shard = where.only_shard()
+    if shard is not None:
+        yield OneShard(compiler, where, shard)
+        return
+    parts = scattering(compiler, levels, where)
+    if parts is not None:
+        yield Apart(compiler, where, parts)
+    groups = regrouping(compiler, levels, where)
+    if groups is not None:
+        yield Regrouped(compiler, where, groups)
+    yield Gathered(compiler, where)
+
+
+class OneShard:
+    """One shard has every row."""
+
+    def __init__(self, compiler: Any, where: Any, shard: Alias) -> None:
+        self._compiler, self._where, self._shard = compiler, where, shard
+
+    def plan(self, sql: str, params: Any) -> Plan:
+        statement = Statement(sql=sql, params=tuple(params))
+        return Plan(
+            cluster=self._compiler.connection.cluster.name,
+            way="one shard",
+            shards=(self._shard,),
+            why=self._where.why(),
+            parts=(Part(aliases=(self._shard,), statement=statement),),
+        )
+
+    def answer(self, sql: str, params: Any, *, is_chunked: bool) -> Any:
+        cluster = self._compiler.connection.cluster
+        asked(cluster.name, self._shard, self._where.why)
+        return run(self._compiler, self._shard, sql, params, is_chunked=is_chunked)
+
+    def shape(self) -> Shape | None:
+        found: Shape | None = self._where.pinned(self._compiler.query)
+        return found
+
+
+class Apart:
+    """Every shard answers its part."""
+
+    def __init__(self, compiler: Any, where: Any, parts: Scattering) -> None:
+        self._compiler, self._where, self._parts = compiler, where, parts
+
+    def plan(self, sql: str, params: Any) -> Plan | None:
+        part = self._parts.planned(sql, params)
+        if part is None:
+            return None
+        statement, merge = part
+        shards = tuple(self._parts.shards)
+        return Plan(
+            cluster=self._compiler.connection.cluster.name,
+            way="scatter",
+            shards=shards,
+            why=self._where.why(),
+            parts=(Part(aliases=shards, statement=statement),),
+            merge=merge,
+        )
+
+    def answer(self, sql: str, params: Any, *, is_chunked: bool) -> Any | None:
+        answer = self._parts.answer(sql, params, is_chunked=is_chunked)
+        if answer is not None:
+            cluster = self._compiler.connection.cluster
+            scattered(cluster.name, self._parts.shards, self._where.why)
+        return answer
+
+    def shape(self) -> Shape | None:
+        return None if self._where.has_pins() else self._parts.plan
+
+
+class Regrouped:
+    """Every shard makes its groups, and the home server makes one of these."""
+
+    def __init__(self, compiler: Any, where: Any, groups: Regrouping) -> None:
+        self._compiler, self._where, self._groups = compiler, where, groups
+
+    def plan(self, sql: str, params: Any) -> Plan | None:
+        whole = self._whole()
+        if whole is None:
+            return None
+        connection, query = self._compiler.connection, self._compiler.query
+        shards = tuple(self._groups.shards)
+        part, its_params = self._groups.compiler.part()
+        statement = Statement(sql=part, params=its_params)
+        limit = None if query.high_mark is None else query.high_mark - query.low_mark
+        return Plan(
+            cluster=connection.cluster.name,
+            way="regroup",
+            shards=shards,
+            why=self._where.why(),
+            parts=(Part(aliases=shards, statement=statement),),
+            merge=Merge(offset=query.low_mark, limit=limit),
+            home=connection.cluster.home.name,
+            whole=whole,
+        )
+
+    def _whole(self) -> Statement | None:
+        """Return what runs over the groups; the server says of which types they are."""
+        compiler = self._groups.compiler
+        connection, parts = compiler.connection, compiler.parts
+        sql, params = compiler.part()
+        with connection.scratch.opened(home_name(connection)) as scratch:
+            scratch.make_for(TABLE, parts.columns, sql, params)
+            parts.types = scratch.types(TABLE)
+        try:
+            whole, its_params = compiler.as_sql_over_parts()
+        except NotProven:
+            return None
+        return Statement(sql=whole, params=its_params)
+
+    def answer(self, sql: str, params: Any, *, is_chunked: bool) -> Any | None:
+        answer = self._groups.answer()
+        if answer is not None:
+            cluster = self._compiler.connection.cluster
+            scattered(cluster.name, self._groups.shards, self._where.why)
+        return answer
+
+    def shape(self) -> None:
+        return None
+
+
+class Gathered:
+    """The rows are brought together. There is nothing that cannot be answered so."""
+
+    def __init__(self, compiler: Any, where: Any) -> None:
+        self._compiler, self._where = compiler, where
+
+    def plan(self, sql: str, params: Any) -> Plan:
+        cluster, where = self._compiler.connection.cluster, self._where
+        made = where.tables()
+        away = [table for table in made if not where.is_at_hand(table)]
+        parts = tuple(fetches(self._compiler, where, away))
+        return Plan(
+            cluster=cluster.name,
+            way="gather",
+            shards=_names(alias for part in parts for alias in part.aliases),
+            why=where.why(),
+            parts=parts,
+            home=cluster.home.name,
+            whole=Statement(sql=sql, params=tuple(params)),
+            at_home=_names(table.name for table in made if table not in away),
+        )
+
+    def answer(self, sql: str, params: Any, *, is_chunked: bool) -> Rows:
+        connection, where = self._compiler.connection, self._where
+        cluster = connection.cluster
+        locking = Locking(self._compiler)
+        locked = locking.primary_keys() if locking.is_on else None
+        with connection.scratch.opened(home_name(connection)) as scratch:
+            limit = cluster.max_gather_rows
+            gathering = Gathering(self._compiler, scratch, sql, limit)
+            if locking.is_on:
+                gathering.lock(locking, locked)
+            gathering.bring_all(where)
+            told = gathering.told(where)
+            gathered(cluster.name, cluster.home.name, where.why, told)
+            with scratch.cursor() as cursor:
+                cursor.execute(sql, params)
+                return Rows(cursor)
+
+    def shape(self) -> None:
+        return None
+
+
+def home_name(connection: Any) -> Any:
+    """Return what the home database is called now: a test runner changes it."""
+    return connection.home.settings_dict["NAME"]
+
+
+def _names(found: Iterator[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(found))
