@@ -54,7 +54,7 @@ def _copy(model: Any, source: Alias, target: Alias) -> int:
     table, names = model._meta.db_table, _columns(model, source, target)
     listed = read_columns(here, names, table)
     rows = Source(
-        connection=here, sql=f"SELECT {listed} FROM {quote(table)}", params=()
+        connections=[here], sql=f"SELECT {listed} FROM {quote(table)}", params=()
     )
     return carry(connections[target], table, names, rows)
 

@@ -7,13 +7,17 @@ log of queries and by the execute wrappers there.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django.db.backends.utils import CursorDebugWrapper
 
 from shoal.errors import QueryRefused
+from shoal.sharding.naming import naming
+from shoal.sharding.side_by_side import Asked, ask
+from shoal.types import Alias
 
 _AT_ONCE = 1000
 """Rows that are read and written at once."""
@@ -21,10 +25,10 @@ _AT_ONCE = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Rows of one table on one server."""
+    """Rows of one table, or of one query, on one server or on several."""
 
-    connection: Any
-    """Django's connection to read from, inside of its transaction."""
+    connections: Sequence[Any]
+    """Django's connections to read from, each inside of its transaction."""
     sql: str
     params: Sequence[Any]
 
@@ -35,19 +39,31 @@ def carry(target: Any, table: str, columns: Sequence[str], source: Source) -> in
 
     Raises `QueryRefused` for rows of another vendor's server.
     """
-    if source.connection.vendor != target.vendor:
-        raise QueryRefused(
-            f"The rows of {table!r} are on {source.connection.alias!r}, which is "
-            f"{source.connection.vendor}, and cannot be gathered on {target.vendor}.",
-            hint="Ask for them apart: prefetch_related(), or a filter by keys that "
-            "were fetched first.",
-        )
-    ways: Mapping[str, Callable[..., int]] = {
+    return sum(count for _, count in carry_each(target, table, columns, source))
+
+
+def carry_each(
+    target: Any, table: str, columns: Sequence[str], source: Source
+) -> Generator[tuple[Alias, int], None, None]:
+    """
+    Do the same, and yield each alias with the number of its rows, once they are there.
+
+    The servers make their rows at the same time. To be closed by who stops halfway.
+    """
+    for connection in source.connections:
+        if connection.vendor != target.vendor:
+            raise QueryRefused(
+                f"The rows of {table!r} are on {connection.alias!r}, which is "
+                f"{connection.vendor}, and cannot be gathered on {target.vendor}.",
+                hint="Ask for them apart: prefetch_related(), or a filter by keys that "
+                "were fetched first.",
+            )
+    ways: Mapping[str, Callable[..., Iterator[tuple[Alias, int]]]] = {
         "postgresql": _by_copy,
         "mysql": _by_inserts,
         "sqlite": _by_inserts_on_sqlite,
     }
-    return ways[target.vendor](target, table, columns, source)
+    yield from ways[target.vendor](target, table, columns, source)
 
 
 def read_columns(connection: Any, columns: Sequence[str], alias: str) -> str:
@@ -58,47 +74,78 @@ def read_columns(connection: Any, columns: Sequence[str], alias: str) -> str:
     return ", ".join(f"{plus}{quote(alias)}.{quote(name)}" for name in columns)
 
 
-def _by_copy(target: Any, table: str, columns: Sequence[str], source: Source) -> int:
+def _by_copy(
+    target: Any, table: str, columns: Sequence[str], source: Source
+) -> Iterator[tuple[Alias, int]]:
     quote = target.ops.quote_name
     listed = ", ".join(map(quote, columns))
     into = f"COPY {quote(table)} ({listed}) FROM STDIN (FORMAT BINARY)"
+    with contextlib.ExitStack() as stack:
+        asked = []
+        for connection in source.connections:
+            with naming(connection.alias):
+                out: Any = stack.enter_context(_CopyOut(connection))
+            asked.append(Asked(alias=out.alias, connection=connection, cursor=out))
+        ask(asked, source.sql, source.params)
+        for one in asked:
+            with target.wrap_database_errors, target.connection.cursor() as cursor:
+                with cursor.copy(into) as sink:
+                    for block in one.cursor.blocks():
+                        sink.write(block)
+                # Known when the copy is at its end, and no more when the cursor is.
+                count = int(cursor.rowcount)
+            if count < 0:
+                raise AssertionError("PostgreSQL has not said how many rows it copied.")
+            yield one.alias, count
 
-    def copy(reader: Any, sql: str, params: Any) -> int:
-        query = merged(source.connection, sql, params)
+
+class _CopyOut:
+    """
+    Copies rows out, which Django's own cursor has no method for.
+
+    The log of queries and the execute wrappers see it as they see `execute()`, so what
+    is run is what the wrappers have made of it.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self._connection, self.alias = connection, connection.alias
+        self._opened = contextlib.ExitStack()
+        self._copy: Any = ()
+
+    def __enter__(self) -> "_CopyOut":
+        self._cursor = self._opened.enter_context(self._connection.cursor())
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> Any:
+        if error is not None and not self._connection.get_autocommit():
+            # To be told to stop would break its transaction.
+            with contextlib.suppress(Exception):
+                for _ in self._copy:
+                    pass
+        return self._opened.__exit__(kind, error, trace)
+
+    def execute(self, sql: str, params: Any) -> None:
+        """Begin; returns when the first block has come, or all is done."""
+        with contextlib.ExitStack() as log:
+            if isinstance(self._cursor, CursorDebugWrapper):
+                entry = self._cursor.debug_sql(
+                    sql, params, use_last_executed_query=True
+                )
+                log.enter_context(entry)
+            self._cursor._execute_with_wrappers(
+                sql, params, many=False, executor=self._begin
+            )
+
+    def _begin(self, sql: str, params: Any, many: bool, context: Any) -> None:
+        self._connection.validate_no_broken_transaction()
+        query = merged(self._connection, sql, params)
         out = f"COPY ({query}) TO STDOUT (FORMAT BINARY)"
-        with target.wrap_database_errors, target.connection.cursor() as cursor:
-            with cursor.copy(into) as sink:
-                for block in _blocks(source.connection, reader, out):
-                    sink.write(block)
-            # Known when the copy is at its end, and not any more when the cursor is.
-            return int(cursor.rowcount)
+        with self._connection.wrap_database_errors:
+            self._copy = self._opened.enter_context(self._cursor.cursor.copy(out))
 
-    count = seen(source, copy)
-    if count < 0:
-        raise AssertionError("PostgreSQL has not said how many rows it copied.")
-    return count
-
-
-def seen(source: Source, run: Callable[[Any, str, Any], int]) -> int:
-    """
-    Let `run(cursor, sql, params)` do what Django's own cursor has no method for.
-
-    The log of queries and the execute wrappers see it as they see `execute()`, so
-    `run` gets what the wrappers have made of it.
-    """
-    connection = source.connection
-
-    def execute(sql: str, params: Any, many: bool, context: Any) -> int:
-        connection.validate_no_broken_transaction()
-        return run(cursor.cursor, sql, params)
-
-    with connection.cursor() as cursor, contextlib.ExitStack() as stack:
-        if isinstance(cursor, CursorDebugWrapper):
-            about = source.sql, source.params
-            stack.enter_context(cursor.debug_sql(*about, use_last_executed_query=True))
-        return cursor._execute_with_wrappers(  # type: ignore[no-any-return]
-            source.sql, source.params, many=False, executor=execute
-        )
+    def blocks(self) -> Iterator[Any]:
+        with naming(self.alias), self._connection.wrap_database_errors:
+            yield from self._copy
 
 
 def merged(connection: Any, sql: str, params: Any) -> str:
@@ -109,33 +156,44 @@ def merged(connection: Any, sql: str, params: Any) -> str:
         return str(cursor.mogrify(sql, params))
 
 
-def _blocks(connection: Any, cursor: Any, sql: str) -> Iterator[Any]:
-    with connection.wrap_database_errors, cursor.copy(sql) as out:
-        yield from out
-
-
-def _by_inserts(target: Any, table: str, columns: Sequence[str], source: Source) -> int:
+def _by_inserts(
+    target: Any, table: str, columns: Sequence[str], source: Source
+) -> Iterator[tuple[Alias, int]]:
     into = _insert(target, table, columns, "%s")
     with contextlib.closing(target.connection.cursor()) as cursor:
-        return _in_blocks(source, lambda block: cursor.executemany(into, block))
+        yield from _in_blocks(source, partial(cursor.executemany, into))
 
 
 def _by_inserts_on_sqlite(
     target: Any, table: str, columns: Sequence[str], source: Source
-) -> int:
+) -> Iterator[tuple[Alias, int]]:
     into = _insert(target, table, columns, "?")
-    return _in_blocks(source, lambda b: target.connection.executemany(into, b))
+    yield from _in_blocks(source, partial(target.connection.executemany, into))
 
 
-def _in_blocks(source: Source, write: Callable[[Any], Any]) -> int:
-    """Read the rows some at a time; return how many there were."""
-    count = 0
-    with source.connection.cursor() as rows:
-        rows.execute(source.sql, source.params)
-        while block := rows.fetchmany(_AT_ONCE):
-            write(block)
-            count += len(block)
-    return count
+def _in_blocks(
+    source: Source, write: Callable[[Any], Any]
+) -> Iterator[tuple[Alias, int]]:
+    """Write the rows some at a time."""
+    with contextlib.ExitStack() as stack:
+        asked = []
+        for connection in source.connections:
+            with naming(connection.alias):
+                cursor = stack.enter_context(connection.cursor())
+            one = Asked(alias=connection.alias, connection=connection, cursor=cursor)
+            asked.append(one)
+        ask(asked, source.sql, source.params)
+        for one in asked:
+            count = 0
+            while block := _block(one):
+                write(block)
+                count += len(block)
+            yield one.alias, count
+
+
+def _block(one: Asked) -> Any:
+    with naming(one.alias):
+        return one.cursor.fetchmany(_AT_ONCE)
 
 
 def _insert(target: Any, table: str, columns: Sequence[str], mark: str) -> str:

@@ -6,11 +6,12 @@ Takes the tables that a statement names and where their rows may lie, gives the 
 its answer.
 """
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from shoal.errors import GatherTooLarge
-from shoal.sharding.carrying import Source, carry, read_columns
+from shoal.sharding.carrying import Source, carry_each, read_columns
 from shoal.sharding.locking import Locking
 from shoal.sharding.naming import naming
 from shoal.sharding.narrowing import ALIAS, Narrowing
@@ -67,8 +68,7 @@ class Gathering:
         self._tables.append(table)
         self._scratch.make(table.name, self._definition(table), table.primary_key)
         columns = list(self._scratch.writable(table.name, table.columns))
-        for connection in connections:
-            self._fill(table, columns, connection, (where, lock), params)
+        self._fill(table, columns, connections, (where, lock), params)
         if len(connections) > 1 and table.primary_key:
             # A query without an order is answered in that of the ids, as by one table.
             self._scratch.sort(table.name, table.primary_key)
@@ -79,26 +79,28 @@ class Gathering:
         self,
         table: Table,
         columns: list[str],
-        connection: Any,
+        connections: Sequence[Any],
         ends: tuple[str, str],
         params: Sequence[Any],
     ) -> None:
-        quote = connection.ops.quote_name
-        listed = read_columns(connection, columns, ALIAS)
+        if not connections:
+            return
+        quote = connections[0].ops.quote_name
+        listed = read_columns(connections[0], columns, ALIAS)
         left = self._limit - sum(one.rows for one in self._tables)
         where, lock = ends
         sql = (
             f"SELECT {listed} FROM {quote(table.name)} {quote(ALIAS)}{where} "
             f"LIMIT {left + 1}{lock}"
         )
-        source = Source(connection=connection, sql=sql, params=params)
-        with naming(connection.alias):
-            target = self._scratch.connection
-            table.fetched[connection.alias] = 0
-            count = carry(target, table.name, columns, source)
-            table.fetched[connection.alias] = count
-        if sum(one.rows for one in self._tables) > self._limit:
-            raise self._too_large(table)
+        source = Source(connections=connections, sql=sql, params=params)
+        target = self._scratch.connection
+        carried = carry_each(target, table.name, columns, source)
+        with contextlib.closing(carried):
+            for alias, count in carried:
+                table.fetched[alias] = count
+                if sum(one.rows for one in self._tables) > self._limit:
+                    raise self._too_large(table)
 
     def _definition(self, table: Table) -> list[Column] | None:
         """Return the columns as the model has them; `None`: as the home shard has."""

@@ -6,6 +6,7 @@ For groups that are not by the key, and for aggregates that Python does not add 
 shards send is brought to the scratch connection, as few rows as they have groups.
 """
 
+import contextlib
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from django.db.models.lookups import Lookup
 from django.db.models.sql.query import Query
 
 from shoal.errors import GatherTooLarge
-from shoal.sharding.carrying import Source, carry, read_columns
+from shoal.sharding.carrying import Source, carry_each, read_columns
 from shoal.sharding.gather import Rows
 from shoal.sharding.naming import naming
 from shoal.sharding.occurrences import Levels, Noted
@@ -97,20 +98,26 @@ class Regrouping:
     def _fill(self, scratch: Any, sql: str, params: Sequence[Any]) -> None:
         owner, columns = self.compiler.connection, self.compiler.parts.columns
         limit, count = owner.cluster.max_gather_rows, 0
-        for alias in self.shards:
-            connection = owner.shard_to_read(alias)
-            listed = read_columns(connection, columns, "part")
-            one = f"SELECT {listed} FROM ({sql}) part LIMIT {limit - count + 1}"
-            source = Source(connection=connection, sql=one, params=params)
-            with naming(alias):
+        connections = [owner.shard_to_read(alias) for alias in self.shards]
+        for connection in connections:
+            with naming(connection.alias):
                 connection.ensure_connection()
-                count += carry(scratch.connection, TABLE, columns, source)
-            if count > limit:
-                raise GatherTooLarge(
-                    f"A query over the shards of {owner.alias!r} makes more than "
-                    f"MAX_GATHER_ROWS = {limit} groups on them.",
-                    hint="Filter further, group by the key, or raise MAX_GATHER_ROWS.",
-                )
+        listed = read_columns(connections[0], columns, "part")
+        part = f"SELECT {listed} FROM ({sql}) part LIMIT {limit + 1}"
+        source = Source(connections=connections, sql=part, params=params)
+        made = carry_each(scratch.connection, TABLE, columns, source)
+        with contextlib.closing(made):
+            for _, groups in made:
+                count += groups
+                if count > limit:
+                    raise self._too_large(limit)
+
+    def _too_large(self, limit: int) -> GatherTooLarge:
+        return GatherTooLarge(
+            f"A query over the shards of {self.compiler.connection.alias!r} makes more "
+            f"than MAX_GATHER_ROWS = {limit} groups on them.",
+            hint="Filter further, group by the key, or raise MAX_GATHER_ROWS.",
+        )
 
 
 class Whole:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.db.models import (
     Avg,
     Case,
@@ -314,6 +315,21 @@ def test_groups_are_bounded(goods: str) -> None:
         "on them.\nHint: Filter further, group by the key, or raise MAX_GATHER_ROWS."
     )
     assert len(grouped) == 7
+
+
+def test_too_many_groups_leave_a_transaction_as_it_was(goods: str) -> None:
+    grouped = products.using(SHOP).values("name").annotate(n=Count("pk"))
+    for limit in (1, 5, 13):
+        with limited(limit), transaction.atomic(using=SHOP):
+            with pytest.raises(GatherTooLarge) as caught:
+                list(grouped)
+            # Its frames are still there.
+            assert caught.value.__traceback__
+            products.using(SHOP).update(name="a")
+            if limit > 3:
+                found = list(grouped.all())
+                assert found == [{"name": "a", "n": 25}]
+            transaction.set_rollback(True, using=SHOP)
 
 
 def test_types_are_those_of_one_database(goods: str) -> None:

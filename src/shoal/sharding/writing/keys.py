@@ -161,7 +161,7 @@ class KeyChange:
         listed = read_columns(source, columns, ALIAS)
         sql = f"SELECT {listed} FROM {table} {quote(ALIAS)} WHERE {among}"
         target.ensure_connection()
-        rows = Source(connection=source, sql=sql, params=params)
+        rows = Source(connections=[source], sql=sql, params=params)
         carry(target, meta.db_table, columns, rows)
         with source.cursor() as cursor:
             cursor.execute(f"DELETE FROM {table} WHERE {among}", params)
