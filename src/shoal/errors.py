@@ -29,6 +29,7 @@ Every exception that Shoal raises. Takes a fact and a way out, gives one message
     │                                                              OperationalError)
     ├── MigrateError            a cluster could not be migrated   (CommandError)
     ├── PublishError            objects could not be published
+    ├── ExplainError            a queryset could not be explained
     ├── LaggingError            replicas could not lag in a test
     └── LabError                a real server could not be run
 """
@@ -168,6 +169,10 @@ class MigrateError(ShoalError, CommandError):
 
 class PublishError(ShoalError):
     """Objects could not be published from one edition to another."""
+
+
+class ExplainError(ShoalError):
+    """What was to be explained is not a queryset, or its database cannot do it."""
 
 
 class LaggingError(ShoalError):

@@ -36,8 +36,7 @@ class Explaining:
 
     def answer(self, sql: str, params: Any, *, is_chunked: bool = False) -> "Lines":
         """Return a row for each line; of JSON, one row with one document."""
-        plan = self._plan()
-        found = [*self._of_shards(plan), *self._of_home(plan, sql, params)]
+        plan, found = self.look(sql, params)
         if not self._is_json:
             return Lines([(line,) for line in text(plan, found)])
         plans = [
@@ -45,6 +44,11 @@ class Explaining:
             for own in found
         ]
         return Lines([({**plan.as_json(), "plans": plans},)])
+
+    def look(self, sql: str, params: Any) -> tuple[Plan, list[Own]]:
+        """Return the plan, and what servers say of it."""
+        plan = self._plan()
+        return plan, [*self._of_shards(plan), *self._of_home(plan, sql, params)]
 
     def _plan(self) -> Plan:
         query = self._compiler.query.clone()
