@@ -191,10 +191,21 @@ def _place(sql: SQL, among: list[SQL]) -> int:
 
 def _index(sql: SQL, among: list[SQL]) -> int | None:
     """Return where the same SQL is; 1 is equal to 1.0 and `True`, but not the same."""
+    values = _told(sql[1])
     for at, other in enumerate(among):
-        if sql == other and list(map(repr, sql[1])) == list(map(repr, other[1])):
+        if sql[0] == other[0] and values == _told(other[1]):
             return at
     return None
+
+
+def _told(value: Any) -> Any:
+    """Return what tells a parameter, which each compilation may wrap anew."""
+    if isinstance(value, list | tuple):
+        return [_told(one) for one in value]
+    # psycopg's wrappers of JSON and of bytes have what they wrap as `obj`.
+    is_bytes = isinstance(value, memoryview)
+    wrapped = bytes(value) if is_bytes else getattr(value, "obj", value)
+    return type(value), repr(wrapped)
 
 
 def _as(kind: type, aggregate: Any) -> Any:

@@ -44,6 +44,11 @@ REGROUPED: dict[str, Callable[[], Any]] = {
     "groups": lambda: (
         products.values("active").annotate(n=Count("pk")).order_by("active")
     ),
+    "groups with a JSON value in a filter": lambda: (
+        products.values("active")
+        .annotate(n=Count("pk", filter=Q(data={"a": 1})))
+        .order_by("active")
+    ),
     "groups with a NULL": lambda: (
         products.values("price")
         .annotate(n=Count("*"), w=Max("weight"))
