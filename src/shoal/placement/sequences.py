@@ -29,6 +29,13 @@ Asking costs a new connection, some milliseconds; a thousand inserts cost a hund
 times that. What a process leaves unused is lost, and a bucketed id has room for 2**51
 numbers: 200,000 years of processes that begin every three seconds.
 """
+MOST_BATCHES = 16
+"""
+How many calls ahead a process asks for, where each needs more than a block.
+
+What is inserted in bulk comes in batches. It begins with one and doubles, so that no
+more is lost than was used.
+"""
 Largest = Callable[[], int]
 _OF = 'WHERE "cluster" = %s AND "table" = %s'
 _NEXT = f'SELECT "next" FROM "shoal_sequence" {_OF}'
@@ -54,11 +61,22 @@ class _Numbers:
         """No number up to here is to be given out."""
         self.known = 1
         """The control database goes on here or above, whoever rolls back."""
+        self._batches = 1
+        """What the next call for more than a block is taken to be the first of."""
 
     @property
     def floor(self) -> int:
         """Where to go on at least, also if the row was rolled back to less."""
         return max(self._end, self._above + 1)
+
+    def size(self, count: int) -> int:
+        """Return how many numbers to ask for where `count` are needed now."""
+        if count <= BLOCK:
+            self._batches = 1
+            return BLOCK
+        size = count * self._batches
+        self._batches = min(2 * self._batches, MOST_BATCHES)
+        return size
 
     def take(self, count: int) -> list[int]:
         """Take as many as there are, and `count` at most."""
@@ -183,7 +201,8 @@ def _fetch_block(numbers: _Numbers, count: int, largest: Largest) -> list[int]:
         stays = not control.is_in_transaction
         # A block that is rolled back would be handed out again; and what only this
         # process sees costs nothing to ask.
-        size = max(count, BLOCK) if stays and not control.is_in_memory else count
+        is_kept = stays and not control.is_in_memory
+        size = numbers.size(count) if is_kept else count
         block = _advance(control, numbers, size)
         if block is None:
             failed = _begin(control, numbers, largest())

@@ -1,5 +1,5 @@
 """
-Takes the same question for several shards, asks all of them at the same time.
+Takes questions for several shards, asks all of them at the same time.
 
 A few threads do it that stay. Each uses the connection of the thread that asks, while
 that one waits. If one shard fails, the others are told to stop.
@@ -8,13 +8,14 @@ that one waits. If one shard fails, the others are told to stop.
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from shoal.routing.context import current_unit
 from shoal.sharding.naming import naming
 from shoal.topology.probe.asking import close, open_apart
 from shoal.types import Alias
@@ -36,50 +37,91 @@ class Asked:
 
 def ask(asked: Sequence[Asked], sql: str, params: Any) -> None:
     """Run the statement on each; raise the first error once all have ended."""
-    question = Question(asked, sql, params)
-    if len(asked) == 1 or asked[0].connection.vendor == "sqlite":
-        for one in asked:
-            question.put(one)
-        return
-    first, *rest = asked
-    futures: list[Future[None]] = []
-    try:
-        futures += (_submit(question.put, one) for one in rest)
-        question.put(first)
-        wait(futures)
-    except BaseException as error:
-        # Also Ctrl-C: nobody may leave while a thread uses the connections.
-        question.fail(error)
-        while wait(futures, timeout=STOP_WITHIN).not_done:
-            question.stop()
-    question.raise_first()
+    *others, last = asked
+    with Question() as question:
+        for one in others:
+            question.hand(one, sql, params)
+        question.put(last, sql, params)
 
 
 class Question:
-    """One statement for several shards, until all have answered or one has failed."""
+    """
+    Statements for several shards, until all have ended or one has failed.
 
-    def __init__(self, asked: Sequence[Asked], sql: str, params: Any) -> None:
-        self._sql, self._params = sql, params
+    A block: it is left once nobody is at work, with the first error if there is one.
+    """
+
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._at_work: set[Asked | None] = {*asked}
-        self._stops: Mapping[Asked | None, Callable[[], Any]] = {
-            one: _stop_of(one.connection) for one in asked
-        }
+        self._handed: dict[Future[None], Callable[[], None]] = {}
+        self._stops: dict[Asked | None, Callable[[], Any]] = {}
+        """What stops those that are at work."""
         self._error: BaseException | None = None
 
-    def put(self, one: Asked) -> None:
-        """Run it on one shard; if it fails there, stop it on the others."""
+    def __enter__(self) -> "Question":
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        try:
+            if error is None:
+                self.finish()
+        except BaseException as caught:
+            error = caught
+        if error is None:
+            return
+        # Also Ctrl-C: nobody may leave while a thread uses the connections.
+        self.fail(error)
+        begun = [future for future in self._handed if not future.cancel()]
+        while wait(begun, timeout=STOP_WITHIN).not_done:
+            self.stop()
+        assert self._error is not None
+        raise self._error
+
+    def hand(self, one: Asked, sql: str, params: Any) -> None:
+        """Let a thread put the statement, and go on; files are asked in turn."""
+        if one.connection.vendor == "sqlite":
+            self.put(one, sql, params)
+            return
+        self._begin(one)
+        # What a thread writes, the unit of work of the asking one has written.
+        current_unit()
+        run = partial(self._run, one, sql, params)
+        self._handed[_submit(run)] = run
+
+    def finish(self) -> None:
+        """Wait until all have ended, or raise the first error."""
+        for future, run in [*self._handed.items()]:
+            # All threads may be at work for those who wait for what we have locked.
+            if future.cancel():
+                del self._handed[future]
+                run()
+        wait(self._handed, return_when=FIRST_EXCEPTION)
+        if self._error is not None:
+            raise self._error
+
+    def put(self, one: Asked, sql: str, params: Any) -> None:
+        """Run the statement on one shard; if it fails there, stop the others."""
+        self._begin(one)
+        self._run(one, sql, params)
+
+    def _begin(self, one: Asked) -> None:
+        if self._error is not None:
+            raise self._error
+        with self._lock:
+            self._stops[one] = _stop_of(one.connection)
+
+    def _run(self, one: Asked, sql: str, params: Any) -> None:
         if self._error is not None:
             return
         try:
             with naming(one.alias):
-                one.cursor.execute(self._sql, self._params)
+                one.cursor.execute(sql, params)
         except BaseException as error:
             self.fail(error, at=one)
             raise
         finally:
             with self._lock:
-                self._at_work.discard(one)
+                self._stops.pop(one, None)
 
     def fail(self, error: BaseException, *, at: Asked | None = None) -> None:
         """Keep the first error, and stop the others then."""
@@ -87,21 +129,17 @@ class Question:
             is_first = self._error is None
             if is_first:
                 self._error = error
-            self._at_work.discard(at)
+            self._stops.pop(at, None)
         if is_first:
             self.stop()
 
     def stop(self) -> None:
         """Stop it where it is at work; what only begins may not take notice."""
         with self._lock:
-            others = list(self._at_work)
-        for other in others:
+            others = list(self._stops.values())
+        for stop in others:
             with contextlib.suppress(Exception):
-                self._stops[other]()
-
-    def raise_first(self) -> None:
-        if self._error is not None:
-            raise self._error
+                stop()
 
 
 def _stop_of(connection: Any) -> Callable[[], None]:

@@ -29,6 +29,9 @@ class Noting:
     """Takes what rows are merged by, where this is a shard's part of an answer."""
 
     def as_sql(self, *args: Any, **kwargs: Any) -> Any:
+        over_parts = self._over_parts()
+        if over_parts is not None:
+            return over_parts
         levels = noted_by(self.connection)
         if levels is None:
             return super().as_sql(*args, **kwargs)  # type: ignore[misc]
@@ -37,6 +40,12 @@ class Noting:
             return super().as_sql(*args, **kwargs)  # type: ignore[misc]
         finally:
             levels.leave()
+
+    def _over_parts(self) -> Any:
+        """Return the SQL over what shards have made of this query, if they have."""
+        statements = self.connection.statements
+        instead = getattr(statements[-1], "instead", None) if statements else None
+        return None if instead is None else instead(self)
 
     def compile(self, node: Any) -> Any:
         levels = noted_by(self.connection)

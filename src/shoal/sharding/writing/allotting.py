@@ -5,22 +5,22 @@ An id that carries its bucket is made of a number and of the bucket of its key; 
 the id is the key, the row may be anywhere, or on the shard that a block names.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from shoal.placement.buckets import BUCKETS, bucket_map
-from shoal.placement.layout import Layout, bucket_of
+from shoal.placement.layout import Layout
 from shoal.placement.scopes import current_target
+from shoal.sharding.writing.bucketing import Bucketing
 from shoal.sharding.writing.ids import Ids
-from shoal.sharding.writing.values import Values
 from shoal.topology import Cluster
 
 
 class Allotting:
     """The primary keys of one insert."""
 
-    def __init__(self, compiler: Any, layout: Layout, values: Values) -> None:
-        self._compiler, self._layout, self._values = compiler, layout, values
+    def __init__(self, compiler: Any, layout: Layout, bucketing: Bucketing) -> None:
+        self._compiler, self._layout, self._bucketing = compiler, layout, bucketing
         self._connection = compiler.connection
         self._cluster: Cluster = compiler.connection.cluster
         self._query: Any = compiler.query
@@ -33,18 +33,16 @@ class Allotting:
             return
         objs = self._query.objs
         has_pk = pk in self._query.fields
-        given = {id(o): self._compiler.pre_save_val(pk, o) for o in objs if has_pk}
-        without = [obj for obj in objs if given.get(id(obj)) is None]
+        given = self._compiler.values_of(pk, objs) if has_pk else [None] * len(objs)
+        pairs = zip(objs, given, strict=True)
+        without = [obj for obj, value in pairs if value is None]
         ids = Ids(self._connection, self._meta.model, layout)
         if without:
             numbers = ids.allot(len(without), self._fits())
-            self._compiler.allotted = {
-                id(obj): self._id(obj, number)
-                for obj, number in zip(without, numbers, strict=True)
-            }
+            self._compiler.set_values(pk, without, self._ids(without, numbers))
             if not has_pk:
                 self._query.fields = [*self._query.fields, pk]
-        ids.seen([value for value in given.values() if value is not None])
+        ids.seen([value for value in given if value is not None])
 
     def _fits(self) -> Callable[[int], bool] | None:
         """Return what says if a plain number is the key of a row that may come here."""
@@ -58,14 +56,17 @@ class Allotting:
             return None
         return lambda number: shards.shard_of(scheme.bucket(number)) in target
 
-    def _id(self, obj: Any, number: int) -> int:
+    def _ids(self, objs: Sequence[Any], numbers: Sequence[int]) -> Sequence[int]:
         layout = self._layout
         if layout.ids != "bucketed":
-            return number
+            return numbers
         if layout.key == layout.primary_key:
-            return number * BUCKETS + self._free_bucket(number)
-        values = self._values.of(obj, layout.key)
-        return number * BUCKETS + bucket_of(layout, values)
+            buckets = [self._free_bucket(number) for number in numbers]
+        else:
+            buckets = self._bucketing.of_keys(objs)
+        self._bucketing.put(objs, buckets)
+        pairs = zip(numbers, buckets, strict=True)
+        return [number * BUCKETS + bucket for number, bucket in pairs]
 
     def _free_bucket(self, number: int) -> int:
         """Return a bucket for a row that may be anywhere, or on one shard."""

@@ -5,6 +5,7 @@ Rows come back in the order of the objects, whatever shards they went to.
 """
 
 import contextlib
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -14,12 +15,14 @@ from django.db.models.sql import InsertQuery
 
 from shoal.errors import KeyMismatch
 from shoal.placement.buckets import bucket_map
-from shoal.placement.layout import Layout, bucket_of, layout_of
+from shoal.placement.layout import Layout, layout_of
 from shoal.placement.scopes import current_target
 from shoal.sharding.counting import as_one_query
 from shoal.sharding.occurrences import Levels, occurrences
 from shoal.sharding.telling import Why
 from shoal.sharding.writing.allotting import Allotting
+from shoal.sharding.writing.apart import Apart
+from shoal.sharding.writing.bucketing import Bucketing
 from shoal.sharding.writing.conflicts import Conflicts
 from shoal.sharding.writing.everywhere import Everywhere
 from shoal.sharding.writing.statement import Entangled
@@ -39,6 +42,7 @@ class Inserting:
         self._meta: Any = compiler.query.get_meta()
         self._layout: Layout = layout_of(self._meta.model, self._cluster)
         self._values = Values(compiler)
+        self._bucketing = Bucketing(self._layout, self._values)
 
     def run(self, returning_fields: Any) -> Any:
         layout = self._layout
@@ -49,7 +53,7 @@ class Inserting:
         if layout.kind == "local":
             return self._send(self._query.objs, shards, returning_fields)
         conflicts = self._conflicts()
-        Allotting(self._compiler, layout, self._values).run()
+        Allotting(self._compiler, layout, self._bucketing).run()
         if layout.kind == "reference":
             self._values.compute(self._query.objs)
             return self._everywhere(shards, returning_fields)
@@ -86,14 +90,10 @@ class Inserting:
         return rows if returning_fields else []
 
     def _to_their_shards(self, returning_fields: Any) -> Any:
-        layout = self._layout
-        columns = [*layout.key, *layout.locators]
-        shards = bucket_map(self._cluster)
-        groups: dict[Alias, list[int]] = {}
-        for index, obj in enumerate(self._query.objs):
-            values = self._values.of(obj, columns)
-            bucket = bucket_of(layout, values)
-            groups.setdefault(shards.shard_of(bucket), []).append(index)
+        shard_of = bucket_map(self._cluster).shard_of
+        groups: dict[Alias, list[int]] = defaultdict(list)
+        for index, bucket in enumerate(self._bucketing.of(self._query.objs)):
+            groups[shard_of(bucket)].append(index)
         self._require_target(groups)
         if len(groups) == 1:
             (alias,) = groups
@@ -115,15 +115,25 @@ class Inserting:
         self, groups: dict[Alias, list[int]], returning_fields: Any
     ) -> list[Any]:
         objs = self._query.objs
-        rows: list[Any] = [None] * len(objs)
         # All of them or none, as with one statement.
         with self._as_one():
-            for alias, indexes in groups.items():
-                group = [objs[index] for index in indexes]
-                found = self._send(group, [alias], returning_fields)
-                for index, row in zip(indexes, found, strict=False):
-                    rows[index] = row
-        return rows if returning_fields else []
+            is_plain = bool(self._query.fields) and self._values.are_plain()
+            if not is_plain and self._values.look_at_rows():
+                # A shard would see the rows of this statement that it got before.
+                self._values.compute(objs)
+            prepare = self._values.prepared if is_plain else None
+            apart = Apart(self._connection, groups, self._why, prepare)
+            self._compiler.apart = apart
+            try:
+                with (
+                    apart.cursors,
+                    self._connection.answering(apart),
+                    apart.question,
+                ):
+                    return list(self._execute(returning_fields))
+            finally:
+                self._compiler.apart = None
+                self._query.objs = objs
 
     def _everywhere(self, shards: list[Alias], returning_fields: Any) -> Any:
         with self._as_one():

@@ -5,6 +5,7 @@ What the database would compute, a server is asked for before, where it must be 
 since it says where the row lies, or since every shard is to get the same.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from django.db.models.sql import Query
 from django.db.models.sql.constants import MULTI
 
 from shoal.placement.layout import Layout
+from shoal.sharding.occurrences import Levels, Noted, occurrences
 
 
 class Values:
@@ -24,20 +26,22 @@ class Values:
         self._connection = compiler.connection
         self._meta: Any = compiler.query.get_meta()
 
-    def of(self, obj: Any, columns: Sequence[str]) -> dict[str, Any]:
-        """Return the values of these columns, by column."""
-        fields = {field.column: field for field in self._meta.concrete_fields}
-        return {name: self.one(fields[name], obj) for name in columns if name in fields}
+    @functools.cached_property
+    def _fields(self) -> dict[str, Any]:
+        """The model's fields by their columns."""
+        return {field.column: field for field in self._meta.concrete_fields}
 
-    def one(self, field: Any, obj: Any) -> Any:
-        """Return what the object has for a field, perhaps an expression."""
-        if field not in self._query.fields:
-            return getattr(obj, field.attname)
-        value = self._compiler.pre_save_val(field, obj)
+    def of(self, objs: Sequence[Any], column: str) -> list[Any]:
+        """Return what each of the objects has for a column, perhaps an expression."""
+        field = self._fields[column]
+        if field in self._query.fields:
+            return self._compiler.values_of(field, objs)  # type: ignore[no-any-return]
+        return [getattr(obj, field.attname) for obj in objs]
+
+    def require_possible(self, column: str, value: Any) -> None:
+        """Raise Django's own error for what is no value of the field."""
         if not hasattr(value, "resolve_expression"):
-            # Django's own error for what is no value of the field comes first.
-            field.get_prep_value(value)
-        return value
+            self._fields[column].get_prep_value(value)
 
     def ask_for_defaults(self, layout: Layout) -> None:
         """Let a shard compute what the database would, where it must be known."""
@@ -68,7 +72,36 @@ class Values:
     def compute(self, objs: Sequence[Any]) -> None:
         """Ask for what is to be inserted, where an expression says it."""
         for field in self._query.fields:
-            for obj in objs:
-                value = self._compiler.pre_save_val(field, obj)
-                if hasattr(value, "resolve_expression"):
-                    self._compiler.saved[id(obj), field] = self._asked(value, field)
+            values = self._compiler.values_of(field, objs)
+            found = [
+                self._asked(value, field)
+                if hasattr(value, "resolve_expression")
+                else value
+                for value in values
+            ]
+            self._compiler.set_values(field, objs, found)
+
+    def are_plain(self) -> bool:
+        """Say whether nothing that is to be inserted is an expression."""
+        fields, objs = self._query.fields, self._query.objs
+        columns = (self._compiler.values_of(field, objs) for field in fields)
+        kinds = {kind for values in columns for kind in set(map(type, values))}
+        return not any(hasattr(kind, "resolve_expression") for kind in kinds)
+
+    def prepared(self, objs: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Return the rows of these objects, all plain, as a driver takes them."""
+        columns = []
+        for field in self._query.fields:
+            values = self._compiler.values_of(field, objs)
+            prepare = functools.partial(
+                field.get_db_prep_save, connection=self._connection
+            )
+            columns.append([*map(prepare, values)])
+        return list(zip(*columns, strict=True))
+
+    def look_at_rows(self) -> bool:
+        """Say whether rows that are there decide what is to be inserted."""
+        noted = Noted(Levels())
+        with self._connection.answering(noted):
+            self._compiler.as_sql()
+        return bool(occurrences(noted.levels, ""))
