@@ -21,6 +21,8 @@ Every exception that Shoal raises. Takes a fact and a way out, gives one message
     │   └── KeyChangeRefused    a row would have to change shards (ProgrammingError)
     ├── QueryRefused            a sharded alias cannot answer     (NotSupportedError)
     │   ├── RawQueryRefused     raw SQL names no shard
+    │   ├── ScatterForbidden    several shards may not be asked
+    │   ├── GatherForbidden     rows may not be gathered
     │   └── GatherTooLarge      too many rows would be gathered
     ├── PartialCommit           some shards committed, some not   (DatabaseError)
     ├── PrimaryUnavailable      a write finds its primary gone    (OperationalError)
@@ -132,6 +134,14 @@ class QueryRefused(ShoalError, NotSupportedError):
 
 class RawQueryRefused(QueryRefused):
     """Raw SQL on a sharded alias does not say which shard it is for."""
+
+
+class ScatterForbidden(QueryRefused):
+    """A query would ask several shards, which a setting or a block forbids."""
+
+
+class GatherForbidden(QueryRefused):
+    """A query would be gathered, which a setting or a block forbids."""
 
 
 class GatherTooLarge(QueryRefused):

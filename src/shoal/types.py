@@ -18,3 +18,6 @@ Ids: TypeAlias = Literal["bucketed", "plain"]
 
 Bucket: TypeAlias = int
 """One of the fixed slices of the key space: 0 to 4095."""
+
+Permission: TypeAlias = Literal["allow", "error"]
+"""Whether a query may be answered in some way, or raises an error instead."""

@@ -86,9 +86,9 @@ def test_an_empty_setting_has_no_clusters() -> None:
         (
             clusters(main={"REPLICA": ["main_r1"]}),
             """shoal.E001: SHOAL["CLUSTERS"]['main'] has the unknown key 'REPLICA'. """
-            "Did you mean 'REPLICAS'? Known: 'APPS', 'CONSISTENCY', 'IDS', "
-            "'KEYS', 'MAX_GATHER_ROWS', 'MAX_LAG', 'MODELS', 'REPLICAS', "
-            "'REQUEST_ROLE', 'ROLES', 'SHARDS'.",
+            "Did you mean 'REPLICAS'? Known: 'APPS', 'CONSISTENCY', 'GATHER', "
+            "'IDS', 'KEYS', 'MAX_GATHER_ROWS', 'MAX_LAG', 'MODELS', 'REPLICAS', "
+            "'REQUEST_ROLE', 'ROLES', 'SCATTER', 'SHARDS'.",
         ),
         (
             clusters(mian={}),
@@ -255,6 +255,7 @@ def test_reads_shards() -> None:
         "IDS": "plain",
         "KEYS": {"reviews.Review": "product", "reviews.Vote": ["a", "b"]},
         "MAX_GATHER_ROWS": 10,
+        "GATHER": "error",
     }
     own = {"REPLICAS": ["r1_replica"]}
     assert of_shards(reviews=entry, r1=own) == []
@@ -262,6 +263,7 @@ def test_reads_shards() -> None:
     reviews = conf.clusters["reviews"]
     assert (reviews.shards, reviews.ids) == (("r0", "r1"), "plain")
     assert reviews.max_gather_rows == 10
+    assert (reviews.scatter, reviews.gather) == ("allow", "error")
     assert dict(reviews.keys) == {
         "reviews.review": ("product",),
         "reviews.vote": ("a", "b"),
@@ -333,6 +335,16 @@ def test_shoals_own_tables_are_on_default_or_on_the_first_home_shard() -> None:
             {"reviews": {"SHARDS": ["r0"], "MAX_GATHER_ROWS": 0}},
             """shoal.E001: SHOAL["CLUSTERS"]['reviews']["MAX_GATHER_ROWS"] is 0. It """
             "is a number of rows above 0.",
+        ),
+        (
+            {"reviews": {"SHARDS": ["r0"], "GATHER": "errors"}},
+            """shoal.E001: SHOAL["CLUSTERS"]['reviews']["GATHER"] is 'errors'. Did """
+            """you mean 'error'? Known: 'allow', 'error'.""",
+        ),
+        (
+            {"reviews": {"SHARDS": ["r0"], "SCATTER": True}},
+            """shoal.E001: SHOAL["CLUSTERS"]['reviews']["SCATTER"] is True. """
+            """Known: 'allow', 'error'.""",
         ),
         (
             {"reviews": {"SHARDS": ["r0"], "REPLICAS": ["r1_replica"]}},

@@ -6,9 +6,9 @@ from typing import Any, Protocol, get_args
 
 from shoal.conf.values import ClusterConf, Conf
 from shoal.errors import did_you_mean
-from shoal.types import Alias, ClusterName, Ids
+from shoal.types import Alias, ClusterName, Ids, Permission
 
-SHARDED_KEYS = ("SHARDS", "IDS", "KEYS", "MAX_GATHER_ROWS")
+SHARDED_KEYS = ("SHARDS", "IDS", "KEYS", "MAX_GATHER_ROWS", "SCATTER", "GATHER")
 SHARDED_ENGINE = "shoal.backends.sharded"
 MAX_GATHER_ROWS = 100_000
 """Rows that one query may bring together, unless the setting says otherwise."""
@@ -73,6 +73,8 @@ def read(
         "ids": _ids(parser, options, where),
         "keys": _keys(parser, options, where),
         "max_gather_rows": _max_gather_rows(parser, options, where),
+        "scatter": _permission(parser, options, "SCATTER", where),
+        "gather": _permission(parser, options, "GATHER", where),
     }
 
 
@@ -202,3 +204,16 @@ def _max_gather_rows(parser: Parser, options: Mapping[str, Any], where: str) -> 
         "It is a number of rows above 0.",
     )
     return MAX_GATHER_ROWS
+
+
+def _permission(
+    parser: Parser, options: Mapping[str, Any], key: str, where: str
+) -> Permission:
+    value = options.get(key, "allow")
+    if value in get_args(Permission):
+        return value  # type: ignore[no-any-return]
+    known = get_args(Permission)
+    parser.wrong(
+        "E001", f'{where}["{key}"] is {value!r}.', did_you_mean(str(value), known)
+    )
+    return "allow"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from shoal.types import Alias, ClusterName, Consistency, Ids, Role
+from shoal.types import Alias, ClusterName, Consistency, Ids, Permission, Role
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,8 @@ class ClusterConf:
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The fields of the key, by label of the model in lower case."""
     max_gather_rows: int = 0
+    scatter: Permission = "allow"
+    gather: Permission = "allow"
 
 
 @dataclass(frozen=True, kw_only=True)

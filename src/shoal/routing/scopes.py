@@ -42,10 +42,10 @@ class Scope:
         self._changes = changes
 
     def __enter__(self) -> Self:
-        values = getattr(current(), self.field)
-        before = {key: values.get(key, MISSING) for key in self._changes}
+        values, changes = self._values(), self._made()
+        before = {key: values.get(key, MISSING) for key in changes}
         _entered.set((*_entered.get(), (self, before)))
-        self._set({**values, **self._changes})
+        self._set({**values, **changes})
         return self
 
     def __exit__(
@@ -54,7 +54,7 @@ class Scope:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        values = {**getattr(current(), self.field), **self._leave()}
+        values = {**self._values(), **self._leave()}
         self._set({k: v for k, v in values.items() if v is not MISSING})
 
     def _leave(self) -> Mapping[str, Any]:
@@ -67,6 +67,14 @@ class Scope:
                 return before
         # Left in another thread or task than entered: nothing was changed in this one.
         return {}
+
+    def _made(self) -> Mapping[str, Any]:
+        """Return what the block is to change, as it is when the block is entered."""
+        return self._changes
+
+    def _values(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = getattr(current(), self.field)
+        return found
 
     def _set(self, values: Mapping[str, Any]) -> None:
         change: dict[str, Any] = {self.field: MappingProxyType(values)}

@@ -6,21 +6,8 @@ from typing import Any
 
 from shoal.sharding.ordering import OrderKey
 from shoal.sharding.plan import Merge, Part, Plan, Statement
-from shoal.sharding.telling import Reason, Why
+from shoal.sharding.telling import SAID, Why
 from shoal.types import Alias
-
-_BECAUSE: dict[Reason, str] = {
-    "key": "the key is given",
-    "primary key": "the primary key is given, which carries its bucket",
-    "several keys": "several keys are given",
-    "no key": "no key is given",
-    "reference": "every shard has the rows of reference tables",
-    "home": "the rows are at home",
-    "another cluster": "a table is on another cluster",
-    "on_shard": "on_shard() says so",
-    "every shard": "each shard has rows of its own",
-    "no table": "no table is named",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +65,7 @@ def _way(plan: Plan) -> str:
 
 def _why(why: Why) -> str:
     columns = f" ({', '.join(why.columns)})" if why.columns else ""
-    return f"{_BECAUSE[why.because]}{columns}"
+    return f"{SAID[why.because]}{columns}"
 
 
 def _fetches(plan: Plan) -> Iterator[str]:
@@ -96,7 +83,7 @@ def _fetches(plan: Plan) -> Iterator[str]:
 
 
 def _as(part: Part) -> str:
-    return f": {_BECAUSE[part.because]}" if part.because else ""
+    return f": {SAID[part.because]}" if part.because else ""
 
 
 def _statement(one: Statement) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import Any
 from shoal.placement.scopes import current_target
 from shoal.sharding.occurrences import Levels, note, occurrences
 from shoal.sharding.one_shard import run
+from shoal.sharding.permitting import permit_scatter
 from shoal.sharding.plan import Part, Plan, Statement
 from shoal.sharding.plans import Pinned, Shape, plans_of
 from shoal.sharding.scattering import Scattering
@@ -87,6 +88,7 @@ class Reading:
             asked(name, shard, lambda: self._where(sql).why())
             return run(self._compiler, shard, sql, params, is_chunked=is_chunked)
         shards = [shard.name for shard in self._cluster.shards]
+        permit_scatter(self._cluster, shards, lambda: self._where(sql).why())
         parts = Scattering(self._compiler, shards, shape.folds, shape)
         answer = parts.answer(sql, params, is_chunked=is_chunked)
         scattered(name, shards, lambda: self._where(sql).why())

@@ -8,6 +8,7 @@ Nothing is made up for a log that nobody reads: the level is DEBUG.
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from shoal.types import Alias, ClusterName
@@ -27,6 +28,22 @@ Reason: TypeAlias = Literal[
     "no table",
 ]
 """Why these shards. docs/reference/sharding.md has them."""
+
+SAID: Mapping[Reason, str] = MappingProxyType(
+    {
+        "key": "the key is given",
+        "primary key": "the primary key is given, which carries its bucket",
+        "several keys": "several keys are given",
+        "no key": "no key is given",
+        "reference": "every shard has the rows of reference tables",
+        "home": "the rows are at home",
+        "another cluster": "it is on another cluster",
+        "on_shard": "on_shard() says so",
+        "every shard": "each shard has rows of its own",
+        "no table": "no table is named",
+    }
+)
+"""The same for people."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from shoal.sharding.locking import Locking
 from shoal.sharding.occurrences import Levels
 from shoal.sharding.one_shard import run
 from shoal.sharding.partials import TABLE, NotProven
+from shoal.sharding.permitting import permit_gather, permit_scatter
 from shoal.sharding.plan import Merge, Part, Plan, Statement
 from shoal.sharding.plans import Shape
 from shoal.sharding.regrouping import Regrouping, regrouping
@@ -97,9 +98,10 @@ class Apart:
         )
 
     def answer(self, sql: str, params: Any, *, is_chunked: bool) -> Any | None:
+        cluster = self._compiler.connection.cluster
+        permit_scatter(cluster, self._parts.shards, self._where.why)
         answer = self._parts.answer(sql, params, is_chunked=is_chunked)
         if answer is not None:
-            cluster = self._compiler.connection.cluster
             scattered(cluster.name, self._parts.shards, self._where.why)
         return answer
 
@@ -148,9 +150,10 @@ class Regrouped:
         return Statement(sql=whole, params=its_params)
 
     def answer(self, sql: str, params: Any, *, is_chunked: bool) -> Any | None:
+        cluster = self._compiler.connection.cluster
+        permit_scatter(cluster, self._groups.shards, self._where.why)
         answer = self._groups.answer()
         if answer is not None:
-            cluster = self._compiler.connection.cluster
             scattered(cluster.name, self._groups.shards, self._where.why)
         return answer
 
@@ -183,6 +186,7 @@ class Gathered:
     def answer(self, sql: str, params: Any, *, is_chunked: bool) -> Rows:
         connection, where = self._compiler.connection, self._where
         cluster = connection.cluster
+        permit_gather(cluster, where)
         locking = Locking(self._compiler)
         locked = locking.primary_keys() if locking.is_on else None
         with connection.scratch.opened(home_name(connection)) as scratch:

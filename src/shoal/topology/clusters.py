@@ -12,7 +12,7 @@ from shoal.conf import (
     until_settings_change,
 )
 from shoal.errors import UnknownCluster, UnknownRole, did_you_mean
-from shoal.types import Alias, ClusterName, Consistency, Ids, Role
+from shoal.types import Alias, ClusterName, Consistency, Ids, Permission, Role
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +44,10 @@ class Cluster:
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The fields of the key, by label of the model in lower case."""
     max_gather_rows: int = 0
+    scatter: Permission = "allow"
+    """Whether one query may ask several shards."""
+    gather: Permission = "allow"
+    """Whether the rows of a query may be brought together."""
 
     @property
     def primary(self) -> Alias:
@@ -199,6 +203,8 @@ def _cluster(conf: ClusterConf, whole: Conf) -> Cluster:
         ids=conf.ids,
         keys=conf.keys,
         max_gather_rows=conf.max_gather_rows,
+        scatter=conf.scatter,
+        gather=conf.gather,
     )
 
 
