@@ -145,3 +145,35 @@ def gives_bucket(
         for one in anchors
         if one.alias == expression.alias and (layout := layouts[one]) is not None
     )
+
+
+def is_one_row(query: Any) -> bool:
+    """Say whether a query makes one row of all, without groups."""
+    made = query.annotation_select.values()
+    return query.group_by is None and any(one.contains_aggregate for one in made)
+
+
+def is_apart(base: Level, where: Any, found: Sequence[Occurrence]) -> bool:
+    """Say whether each row that a level makes is made by one shard, of its own rows."""
+    query = base.query
+    if query.combinator or query.where.contains_over_clause:
+        return False
+    if query.where.contains_aggregate and query.group_by is None:
+        return False
+
+    def is_kept_together(expressions: Any) -> bool:
+        return any(where.gives_bucket(one, found) for one in expressions)
+
+    if query.group_by is not None and not is_kept_together(base.groups or ()):
+        return False
+    if (
+        query.distinct
+        and not query.distinct_fields
+        and not is_kept_together(base.selected)
+    ):
+        return False
+    return all(
+        window.partition_by is not None
+        and is_kept_together(window.partition_by.get_source_expressions())
+        for window in base.windows
+    )

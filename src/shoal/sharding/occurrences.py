@@ -46,6 +46,8 @@ class Levels:
         self.all: list[Level] = []
         self.by_hand: list[str] = []
         """SQL that the project has written, as it stands in the statement."""
+        self.sql = ""
+        """What they were compiled to, if they were compiled to be known."""
         self.is_fickle = False
         """Whether two servers may give an expression two values for one row."""
         self._open: list[Level] = []
@@ -101,7 +103,7 @@ def note(compiler: Any) -> Levels:
         again = compiler.query.get_compiler(
             using=compiler.connection.alias, elide_empty=compiler.elide_empty
         )
-        again.as_sql()
+        noted.levels.sql = again.as_sql()[0]
     return noted.levels
 
 

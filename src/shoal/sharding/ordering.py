@@ -67,6 +67,10 @@ class OrderKeys:
         """Whether rows can be merged by them."""
         self.are_by_value = False
         """Whether other values in the same SQL might be found elsewhere."""
+        self.there: list[tuple[str, tuple[Any, ...]]] = []
+        """The SQL of each column that a shard sends."""
+        self.more: list[str] = []
+        """What those columns are called that it sends beside its answer."""
         self.width: int | None = None
         """Columns of the answer itself; `None`: there are no others."""
 
@@ -111,6 +115,7 @@ class OrderKeys:
             # Rows that are equal in this come by their primary key.
             for column in _primary_key(query):
                 self.keys.append(OrderKey(place(column), False, nulls_first=False))
+        self.there, self.more = there, [alias for _, _, alias in more]
         self.width = width if more else None
         return more
 

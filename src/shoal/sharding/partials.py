@@ -6,7 +6,7 @@ The engine that would have computed it over all rows computes it over the parts,
 it rounds as always, and gives the same type.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from django.db.models import (
@@ -50,7 +50,7 @@ class Parts:
         self.members: list[SQL] = []
         """What else shards group by: values of which equal ones count once."""
         self.values: list[SQL] = []
-        self.types: dict[str, str] = {}
+        self.types: Mapping[str, str] = {}
         """The server's names for the types of the columns, once they are known."""
         for expression in groups:
             # A constant tells no groups apart.

@@ -10,7 +10,7 @@ from shoal.sharding.ordering import OrderKey
 from shoal.sharding.telling import Reason, Why
 from shoal.types import Alias, ClusterName
 
-Way: TypeAlias = Literal["one shard", "scatter", "regroup", "gather"]
+Way: TypeAlias = Literal["one shard", "scatter", "merge", "gather"]
 """The ways of answering, the cheapest first."""
 
 

@@ -45,7 +45,7 @@ def text(plan: Plan, found: Sequence[Own]) -> Iterator[str]:
 
 
 def _over(plan: Plan) -> str:
-    return "groups" if plan.way == "regroup" else "rows"
+    return "groups" if plan.way == "merge" else "rows"
 
 
 def _is_whole(own: Own, plan: Plan) -> bool:
@@ -58,7 +58,7 @@ def _way(plan: Plan) -> str:
         return f"One shard, {shards}"
     if plan.way == "scatter":
         return f"Scattered to {shards}"
-    if plan.way == "regroup":
+    if plan.way == "merge":
         return f"Scattered to {shards}, put together on {plan.home}"
     return f"Gathered from {shards} on {plan.home}"
 

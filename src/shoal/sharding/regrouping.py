@@ -6,10 +6,8 @@ For groups that are not by the key, and for aggregates that Python does not add 
 shards send is brought to the scratch connection, as few rows as they have groups.
 """
 
-import contextlib
 import functools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet, FullResultSet
@@ -18,42 +16,33 @@ from django.db.models.expressions import Col, ColPairs, ResolvedOuterRef
 from django.db.models.lookups import Lookup
 from django.db.models.sql.query import Query
 
-from shoal.errors import GatherTooLarge
-from shoal.sharding.carrying import Source, carry_each, read_columns
-from shoal.sharding.gather import Rows
-from shoal.sharding.naming import naming
-from shoal.sharding.occurrences import Levels, Noted
-from shoal.sharding.partials import TABLE, NotProven, Parts
+from shoal.sharding.occurrences import Level, Levels, Noted
+from shoal.sharding.partials import SQL, TABLE, NotProven, Parts
 from shoal.types import Alias
 
 
-def regrouping(compiler: Any, levels: Levels, where: Any) -> "Regrouping | None":
-    """Return how it is done; `None` if nothing proves that it is right."""
+def regrouped(compiler: Any, base: Level, where: Any) -> "Whole":
+    """Return how it is done; raise `NotProven`."""
     connection, query = compiler.connection, compiler.query
-    tops = [level for level in levels.all if level.outer is None]
-    base = tops[0] if len(tops) == 1 else None
-    if base is None or not _is_put_together(query) or base.windows:
-        return None
-    if levels.by_hand or levels.is_fickle or connection.changes_tables:
-        return None
+    if not _is_put_together(query) or base.windows:
+        raise NotProven
     found = where.anchors(base)
     if not found:
-        return None
-    groups = base.groups if query.group_by is not None else base.selected
+        raise NotProven
+    groups = (base.groups or ()) if query.group_by is not None else base.selected
     refcounts, noted = query.alias_refcount.copy(), Noted(Levels())
     noted.levels.enter(query)
     try:
         with connection.answering(noted):
             plain = query.get_compiler(using=connection.alias)
             kind: Any = type(plain)
-            whole = _whole_over(kind)(query, connection, connection.alias)
+            whole: Whole = _whole_over(kind)(query, connection, connection.alias)
             whole.prepare(plain, groups if query.group_by or query.distinct else ())
-            whole.as_sql_over_parts()
-    except (NotProven, EmptyResultSet):
-        return None
     finally:
         query.reset_refcounts(refcounts)
-    return Regrouping(compiler=whole, shards=where.shards_of(found[0]))
+    whole.shards = where.shards_of(found[0])
+    whole.whole("", is_within=True)
+    return whole
 
 
 def _is_put_together(query: Any) -> bool:
@@ -71,55 +60,6 @@ def _is_put_together(query: Any) -> bool:
     return query.group_by is not None or is_one_row or query.distinct
 
 
-@dataclass(frozen=True, kw_only=True)
-class Regrouping:
-    """What shards are asked, and what is asked of their answers."""
-
-    compiler: "Whole"
-    shards: Sequence[Alias]
-
-    def answer(self) -> Rows | None:
-        """Return the rows; `None` if only the types of the parts say it is not so."""
-        connection, parts = self.compiler.connection, self.compiler.parts
-        sql, params = self.compiler.part()
-        name = connection.home.settings_dict["NAME"]
-        with connection.scratch.opened(name) as scratch:
-            scratch.make_for(TABLE, parts.columns, sql, params)
-            parts.types = scratch.types(TABLE)
-            try:
-                whole, its_params = self.compiler.as_sql_over_parts()
-            except NotProven:
-                return None
-            self._fill(scratch, sql, params)
-            with scratch.cursor() as cursor:
-                cursor.execute(whole, its_params)
-                return Rows(cursor)
-
-    def _fill(self, scratch: Any, sql: str, params: Sequence[Any]) -> None:
-        owner, columns = self.compiler.connection, self.compiler.parts.columns
-        limit, count = owner.cluster.max_gather_rows, 0
-        connections = [owner.shard_to_read(alias) for alias in self.shards]
-        for connection in connections:
-            with naming(connection.alias):
-                connection.ensure_connection()
-        listed = read_columns(connections[0], columns, "part")
-        part = f"SELECT {listed} FROM ({sql}) part LIMIT {limit + 1}"
-        source = Source(connections=connections, sql=part, params=params)
-        made = carry_each(scratch.connection, TABLE, columns, source)
-        with contextlib.closing(made):
-            for _, groups in made:
-                count += groups
-                if count > limit:
-                    raise self._too_large(limit)
-
-    def _too_large(self, limit: int) -> GatherTooLarge:
-        return GatherTooLarge(
-            f"A query over the shards of {self.compiler.connection.alias!r} makes more "
-            f"than MAX_GATHER_ROWS = {limit} groups on them.",
-            hint="Filter further, group by the key, or raise MAX_GATHER_ROWS.",
-        )
-
-
 class Whole:
     """Goes before the vendor's compiler: compiles over parts, and not over rows."""
 
@@ -130,11 +70,26 @@ class Whole:
     _where: tuple[str, Sequence[Any]]
     _keyed: set[str]
     """The tables of whose rows each makes a group."""
+    shards: Sequence[Alias]
+    made = "groups"
+    way_out = "Filter further, group by the key, or raise MAX_GATHER_ROWS."
+
+    @property
+    def columns(self) -> Sequence[str]:
+        return self.parts.columns
+
+    @property
+    def types(self) -> Mapping[str, str]:
+        return self.parts.types
+
+    @types.setter
+    def types(self, types: Mapping[str, str]) -> None:
+        self.parts.types = types
 
     def prepare(self, plain: Any, groups: Sequence[Any]) -> None:
         """Have the query taken apart by the compiler for the shards."""
         self._plain = plain
-        self._extra, self._order_by, _ = plain.pre_sql_setup()
+        self._extra, self._order_by, _ = plain.pre_sql_setup(with_col_aliases=True)
         tables, params = plain.get_from_clause()
         self._from = " ".join(tables), params
         self._where = self._condition(plain.where, plain)
@@ -185,7 +140,7 @@ class Whole:
         except (EmptyResultSet, FullResultSet):
             return None
 
-    def part(self) -> tuple[str, tuple[Any, ...]]:
+    def part(self) -> SQL:
         """Return what each shard is asked: its groups, and what it computes of each."""
         listed = self.parts.expressions
         named = zip(listed, self.parts.columns, strict=True)
@@ -200,7 +155,13 @@ class Whole:
             sql += " GROUP BY " + ", ".join(str(n + 1) for n in range(together))
         return sql, tuple(params)
 
-    def as_sql_over_parts(self) -> tuple[str, tuple[Any, ...]]:
+    def whole(self, table: str, *, is_within: bool) -> SQL:
+        """Return the query over the table of parts; raise `NotProven`."""
+        # Nobody else's compiler notes what is compiled of it.
+        with self.connection.answering(Noted(Levels())):
+            return self._whole(table)
+
+    def _whole(self, table: str) -> SQL:
         plain, query, quote = self._plain, self.query, self.connection.ops.quote_name
         sql = ["SELECT DISTINCT" if query.distinct else "SELECT"]
         params: list[Any] = []
@@ -212,7 +173,7 @@ class Whole:
             one, its_params = expression.select_format(self, one, its_params)
             listed.append(f"{one} AS {quote(alias)}" if alias else one)
             params += its_params
-        sql += [", ".join(listed), "FROM", TABLE]
+        sql += [", ".join(listed), "FROM", table, TABLE]
         if query.group_by is not None:
             if not self.parts.groups:
                 raise NotProven

@@ -11,9 +11,10 @@ from typing import Any
 
 from django.db.models.functions import Coalesce
 
+from shoal.sharding.colocation import is_apart, is_one_row
 from shoal.sharding.folding import Fold, fold, fold_of
 from shoal.sharding.naming import naming
-from shoal.sharding.occurrences import Level, Levels, Noted, Occurrence
+from shoal.sharding.occurrences import Levels, Noted
 from shoal.sharding.ordering import OrderKeys, Row, merged, sorted_rows
 from shoal.sharding.plan import Merge, Statement
 from shoal.sharding.plans import Apart
@@ -43,26 +44,22 @@ def scattering(compiler: Any, levels: Levels, where: Any) -> "Scattering | None"
         return None
     folds: list[Fold] = []
     inner_query = getattr(query, "inner_query", None)
-    if inner_query is not None or _is_one_row(query):
+    if inner_query is not None or is_one_row(query):
         folds = _folds(compiler)
         if not folds or query.is_sliced:
             return None
         if inner_query is not None:
             inner = [level for level in levels.all if level.query is inner_query]
             base = inner[0] if len(inner) == 1 and not inner_query.is_sliced else None
-    found = where.anchors(base) if base is not None else []
-    if base is None or not found or not _is_apart(base, where, found):
+    if base is None or base.query.distinct_fields:
+        return None
+    found = where.anchors(base)
+    if not found or not is_apart(base, where, found):
         return None
     # Where no row can be needed, any shard says what is made of none.
     home = compiler.connection.cluster.home.name
     shards = where.shards_of(found[0]) or [home]
     return Scattering(compiler, shards, folds)
-
-
-def _is_one_row(query: Any) -> bool:
-    """Say whether a query makes one row of all, without groups."""
-    made = query.annotation_select.values()
-    return query.group_by is None and any(one.contains_aggregate for one in made)
 
 
 def _folds(compiler: Any) -> list[Fold]:
@@ -72,28 +69,6 @@ def _folds(compiler: Any) -> list[Fold]:
     is_more = is_more and getattr(query, "inner_query", None) is None
     folds = [one for one in found if one is not None]
     return [] if is_more or query.distinct or len(folds) < len(found) else folds
-
-
-def _is_apart(base: Level, where: Any, found: Sequence[Occurrence]) -> bool:
-    """Say whether each row that a level makes is made by one shard, of its own rows."""
-    query = base.query
-    if query.combinator or query.distinct_fields or query.where.contains_over_clause:
-        return False
-    if query.where.contains_aggregate and query.group_by is None:
-        return False
-
-    def is_kept_together(expressions: Any) -> bool:
-        return any(where.gives_bucket(one, found) for one in expressions)
-
-    if query.group_by is not None and not is_kept_together(base.groups or ()):
-        return False
-    if query.distinct and not is_kept_together(base.selected):
-        return False
-    return all(
-        window.partition_by is not None
-        and is_kept_together(window.partition_by.get_source_expressions())
-        for window in base.windows
-    )
 
 
 class Scattering:

@@ -9,16 +9,15 @@ shows that it is no way after all; the last one always is.
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+from shoal.sharding.composing import Composed, composing
 from shoal.sharding.fetching import fetches
 from shoal.sharding.gather import Gathering, Rows
 from shoal.sharding.locking import Locking
 from shoal.sharding.occurrences import Levels
 from shoal.sharding.one_shard import run
-from shoal.sharding.partials import TABLE, NotProven
 from shoal.sharding.permitting import permit_gather, permit_scatter
-from shoal.sharding.plan import Merge, Part, Plan, Statement
+from shoal.sharding.plan import Part, Plan, Statement
 from shoal.sharding.plans import Shape
-from shoal.sharding.regrouping import Regrouping, regrouping
 from shoal.sharding.scattering import Scattering, scattering
 from shoal.sharding.telling import asked, gathered, scattered
 from shoal.types import Alias
@@ -44,9 +43,9 @@ def ways(compiler: Any, levels: Levels, where: Any) -> Iterator[Way]:
     parts = scattering(compiler, levels, where)
     if parts is not None:
         yield Apart(compiler, where, parts)
-    groups = regrouping(compiler, levels, where)
-    if groups is not None:
-        yield Regrouped(compiler, where, groups)
+    composed = composing(compiler, levels, where)
+    if composed is not None:
+        yield Merged(compiler, where, composed)
     yield Gathered(compiler, where)
 
 
@@ -109,52 +108,39 @@ class Apart:
         return None if self._where.has_pins() else self._parts.plan
 
 
-class Regrouped:
-    """Every shard makes its groups, and the home server makes one of these."""
+class Merged:
+    """Every shard makes rows or groups, and the home server the answer of these."""
 
-    def __init__(self, compiler: Any, where: Any, groups: Regrouping) -> None:
-        self._compiler, self._where, self._groups = compiler, where, groups
+    def __init__(self, compiler: Any, where: Any, composed: Composed) -> None:
+        self._compiler, self._where, self._composed = compiler, where, composed
 
     def plan(self, sql: str, params: Any) -> Plan | None:
-        whole = self._whole()
+        connection = self._compiler.connection
+        with connection.scratch.opened(home_name(connection)) as scratch:
+            # The server says of which types they are.
+            whole = self._composed.whole_over(scratch)
         if whole is None:
             return None
-        connection, query = self._compiler.connection, self._compiler.query
-        shards = tuple(self._groups.shards)
-        part, its_params = self._groups.compiler.part()
-        statement = Statement(sql=part, params=its_params)
-        limit = None if query.high_mark is None else query.high_mark - query.low_mark
+        made = [(piece.shards, *piece.part()) for piece in self._composed.pieces]
         return Plan(
             cluster=connection.cluster.name,
-            way="regroup",
-            shards=shards,
+            way="merge",
+            shards=tuple(self._composed.shards),
             why=self._where.why(),
-            parts=(Part(aliases=shards, statement=statement),),
-            merge=Merge(offset=query.low_mark, limit=limit),
+            parts=tuple(
+                Part(aliases=tuple(shards), statement=Statement(sql=part, params=its))
+                for shards, part, its in made
+            ),
             home=connection.cluster.home.name,
-            whole=whole,
+            whole=Statement(sql=whole[0], params=whole[1]),
         )
-
-    def _whole(self) -> Statement | None:
-        """Return what runs over the groups; the server says of which types they are."""
-        compiler = self._groups.compiler
-        connection, parts = compiler.connection, compiler.parts
-        sql, params = compiler.part()
-        with connection.scratch.opened(home_name(connection)) as scratch:
-            scratch.make_for(TABLE, parts.columns, sql, params)
-            parts.types = scratch.types(TABLE)
-        try:
-            whole, its_params = compiler.as_sql_over_parts()
-        except NotProven:
-            return None
-        return Statement(sql=whole, params=its_params)
 
     def answer(self, sql: str, params: Any, *, is_chunked: bool) -> Any | None:
         cluster = self._compiler.connection.cluster
-        permit_scatter(cluster, self._groups.shards, self._where.why)
-        answer = self._groups.answer()
+        permit_scatter(cluster, self._composed.shards, self._where.why)
+        answer = self._composed.answer()
         if answer is not None:
-            scattered(cluster.name, self._groups.shards, self._where.why)
+            scattered(cluster.name, self._composed.shards, self._where.why)
         return answer
 
     def shape(self) -> None:

@@ -19,7 +19,7 @@ from tests.sharded.shop import SHARDS, SHOP
 FIRST, SECOND, THIRD, FOURTH = SHARDS
 WAYS = {
     "query_on_one_shard": {"one shard"},
-    "query_scattered": {"scatter", "regroup"},
+    "query_scattered": {"scatter", "merge"},
     "query_gathered": {"gather"},
 }
 
@@ -80,7 +80,7 @@ def test_a_plan_says_what_is_done(
         else:
             assert plan.shards == record.shards, name
         seen.add(plan.way)
-    assert seen == {"one shard", "scatter", "regroup", "gather"}
+    assert seen == {"one shard", "scatter", "merge", "gather"}
 
 
 def test_a_plan_has_the_statement_of_each_shard(shop: str) -> None:

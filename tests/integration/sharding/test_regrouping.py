@@ -288,7 +288,7 @@ OFTEN_GATHERED: dict[str, tuple[str, Callable[[], Any]]] = {
         lambda: products.aggregate(a=Avg(F("price") / 3), b=Sum(F("price") / 7)),
     ),
     "a value that is equal to no other": (
-        "postgresql",
+        "none",
         lambda: (
             products.values(k=Case(When(data={"a": 1}, then=1), default=2))
             .annotate(n=Count("pk"))

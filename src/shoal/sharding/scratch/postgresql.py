@@ -44,7 +44,7 @@ class PostgreSQLScratch:
     ) -> None:
         """Make a table for the rows of a query, whose columns get these names."""
         query = merged(self.connection, sql, params)
-        listed = ", ".join(columns)
+        listed = ", ".join(map(self.connection.ops.quote_name, columns))
         self._run(f"CREATE TEMPORARY TABLE {table} ({listed}) AS {query} WITH NO DATA")
 
     def types(self, table: str) -> dict[str, str]:

@@ -42,7 +42,8 @@ class SQLiteScratch:
     ) -> None:
         """Make a table for the rows of a query, of columns that take any value."""
         self._tables.append(("TABLE", table))
-        self._run(f"CREATE TABLE {table} ({', '.join(columns)})")
+        listed = ", ".join(map(self.connection.ops.quote_name, columns))
+        self._run(f"CREATE TABLE {table} ({listed})")
 
     def types(self, table: str) -> dict[str, str]:
         """Return nothing: values have types here, and columns have none."""

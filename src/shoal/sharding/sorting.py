@@ -1,0 +1,103 @@
+"""
+Takes a SELECT whose rows shards make apart, gives what they send of it, and the SELECT
+that puts all of that into the order of one database.
+
+For what Python does not order as the server does, which are texts above all, and for
+the rows of `distinct(*fields)`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from shoal.sharding.colocation import is_apart, is_one_row
+from shoal.sharding.occurrences import Level, Levels, Noted
+from shoal.sharding.ordering import OrderKey, OrderKeys
+from shoal.sharding.partials import SQL, TABLE, NotProven
+from shoal.types import Alias
+
+
+def sorted_apart(compiler: Any, base: Level, where: Any) -> "Sorted":
+    """Return how it is done; raise `NotProven`."""
+    found = where.anchors(base)
+    if is_one_row(compiler.query) or not found or not is_apart(base, where, found):
+        raise NotProven
+    return Sorted(compiler, where.shards_of(found[0]))
+
+
+class Sorted:
+    """Rows of shards, put in order by the home server."""
+
+    made = "rows"
+    way_out = "Slice or filter further, or raise MAX_GATHER_ROWS."
+
+    def __init__(self, compiler: Any, shards: Sequence[Alias]) -> None:
+        self.types: Mapping[str, str] = {}
+        self.shards = shards
+        connection = compiler.connection
+        self._ops, self._vendor = connection.ops, connection.vendor
+        self._query = compiler.query
+        query = compiler.query.clone()
+        # A slice begins at its first row on each shard.
+        query.low_mark = 0
+        # Else Django would leave out what it is ordered by.
+        query.subquery = False
+        with connection.answering(Noted(Levels())):
+            again = query.get_compiler(
+                using=connection.alias, elide_empty=compiler.elide_empty
+            )
+            self._keys = again.order_keys = OrderKeys(connection.vendor)
+            sql, params = again.as_sql(with_col_aliases=True)
+            self._part = sql, tuple(params)
+            self._selected = [alias for _, _, alias in again.select]
+            self.columns = [*self._selected, *self._keys.more]
+            self._distinct = self._distinct_on(again)
+        are_plain = all(self.columns) and len(set(self.columns)) == len(self.columns)
+        if not are_plain or len(self._keys.there) != len(self.columns):
+            raise NotProven
+        if connection.vendor == "sqlite" and not self._keys.is_alike:
+            # The columns there have no collations.
+            raise NotProven
+
+    def _distinct_on(self, compiler: Any) -> list[str]:
+        """Return the columns of which only the first row with equal ones counts."""
+        if not self._query.distinct_fields:
+            return []
+        given, _ = compiler.get_distinct()
+        names = {self._ops.quote_name(name): name for name in self._selected}
+        by_sql = {sql: n for n, (sql, params) in enumerate(self._keys.there)}
+        found = [
+            names[one] if one in names else self._column_at(by_sql.get(one))
+            for one in given
+        ]
+        return found
+
+    def _column_at(self, index: int | None) -> str:
+        if index is None or index >= len(self.columns):
+            raise NotProven
+        return str(self.columns[index])
+
+    def part(self) -> SQL:
+        return self._part
+
+    def whole(self, table: str, *, is_within: bool) -> SQL:
+        quote, query = self._ops.quote_name, self._query
+        distinct = ", ".join(map(self._named, self._distinct))
+        distinct = f"DISTINCT ON ({distinct}) " if distinct else ""
+        listed = ", ".join(f"{self._named(n)} AS {quote(n)}" for n in self._selected)
+        sql = [f"SELECT {distinct}{listed} FROM {table} {TABLE}"]
+        is_ordered = query.is_sliced or distinct or not is_within
+        if self._keys.keys and is_ordered:
+            sql += ["ORDER BY", ", ".join(map(self._ordered, self._keys.keys))]
+        if query.is_sliced:
+            sql.append(self._ops.limit_offset_sql(query.low_mark, query.high_mark))
+        return " ".join(sql), ()
+
+    def _named(self, column: str) -> str:
+        return f"{TABLE}.{self._ops.quote_name(column)}"
+
+    def _ordered(self, key: OrderKey) -> str:
+        column = self._named(self.columns[key.index])
+        order = f"{column}{' DESC' * key.descending}"
+        if self._vendor == "mysql":
+            return f"{column} IS NULL{' DESC' * key.nulls_first}, {order}"
+        return f"{order} NULLS {'FIRST' if key.nulls_first else 'LAST'}"
