@@ -1,0 +1,1 @@
+"""An app for tests: one model for each vendor, with a column of every type it has."""
