@@ -4,12 +4,14 @@
 #   ARGS     goes to the program behind the target  make test ARGS="-k router -x"
 #   JOBS     how many processes share the tests     make test JOBS=0 ARGS="-k router -s"
 #   N        how many queries make fuzz draws       make fuzz N=500
+#   SEED     what make fuzz draws: the same again   make fuzz SEED=7
 
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 JOBS ?= auto
 N ?= 2000
+SEED ?=
 
 BIN := $(VENV)/bin
 SETUP := PYTHON="$(PYTHON)" VENV="$(VENV)" scripts/setup
@@ -49,10 +51,14 @@ test-django: setup  ## Run Django's own tests on a sharded alias
 
 fuzz: setup  ## Compare N queries on a sharded alias with one database (N=2000)
 	@left_out=$$($(SETUP) mariadb) || exit 1; \
+	seed="$(SEED)"; seed=$${seed:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}; \
+	again="make fuzz N=$(N) SEED=$$seed draws the same again."; echo "$$again"; \
 	SHOAL_FUZZ=$(N) $(BIN)/python -m pytest \
 		-m "not browser$${left_out:+ and not mariadb}" \
-		tests/integration/sharding/test_differential.py $(ARGS); \
-	status=$$?; [ -z "$$left_out" ] || echo "$$left_out"; exit $$status
+		--hypothesis-seed=$$seed --randomly-seed=$$seed \
+		tests/integration/sharding/test_differential.py \
+		tests/integration/sharding/test_types.py $(ARGS); \
+	status=$$?; [ -z "$$left_out" ] || echo "$$left_out"; echo "$$again"; exit $$status
 
 lint: setup typecheck  ## Check style, types, pins and what is committed
 	@$(BIN)/ruff check
