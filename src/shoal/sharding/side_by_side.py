@@ -95,9 +95,19 @@ class Question:
             if future.cancel():
                 del self._handed[future]
                 run()
-        wait(self._handed, return_when=FIRST_EXCEPTION)
+        self.ends_within(None)
+
+    def ends_within(self, seconds: float | None) -> bool:
+        """Wait, and say whether all have ended by then, or raise the first error."""
+        found = wait(self._handed, timeout=seconds, return_when=FIRST_EXCEPTION)
         if self._error is not None:
             raise self._error
+        return not found.not_done
+
+    def at_work(self) -> list[Asked]:
+        """Return the shards that have not answered, also where none has begun."""
+        with self._lock:
+            return [one for one in self._stops if one is not None]
 
     def put(self, one: Asked, sql: str, params: Any) -> None:
         """Run the statement on one shard; if it fails there, stop the others."""

@@ -310,3 +310,22 @@ def test_threads_that_share_a_connection_take_turns(control: str) -> None:
         assert not entered.wait(0.5)
     thread.join(20)
     assert entered.is_set()
+
+
+@only("postgresql")
+def test_many_large_calls_ask_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the batches of a `bulk_create` do."""
+    asked, advance = [], sequences._advance
+
+    def counted(control: Control, numbers: Any, size: int) -> Any:
+        asked.append(size)
+        return advance(control, numbers, size)
+
+    monkeypatch.setattr(sequences, "_advance", counted)
+    take()
+    asked.clear()
+    found = [number for _ in range(20) for number in take(2 * BLOCK)]
+    assert found == sorted(set(found))
+    assert len(asked) <= 6
+    # No more than was used is left.
+    assert sum(asked) <= 2 * len(found)

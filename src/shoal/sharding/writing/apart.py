@@ -11,8 +11,9 @@ from typing import Any
 
 from shoal.sharding.naming import naming
 from shoal.sharding.rows import Fetched
-from shoal.sharding.side_by_side import Asked, Question
+from shoal.sharding.side_by_side import Asked
 from shoal.sharding.telling import Why, written
+from shoal.sharding.writing.together import Together
 from shoal.types import Alias
 
 
@@ -32,6 +33,8 @@ class Apart(Fetched):
         groups: Mapping[Alias, Sequence[int]],
         why: Callable[[], Why],
         prepare: Callable[[Sequence[Any]], Sequence[Any]] | None,
+        *,
+        may_wait: bool,
     ) -> None:
         """`prepare` gives the rows of objects, where that can be done by itself."""
         self._connection, self._groups, self._why = connection, groups, why
@@ -40,7 +43,7 @@ class Apart(Fetched):
         self.cursors = contextlib.ExitStack()
         self.rows: Sequence[Any] = ()
         """The rows of the part that is compiled, where they are known by then."""
-        self.question = Question()
+        self.together = Together(connection, may_wait=may_wait)
         self._rows = self._in_order()
 
     def statements(self, compiler: Any, compile_: Callable[[], Any]) -> Iterator[Any]:
@@ -65,12 +68,12 @@ class Apart(Fetched):
     def answer(self, sql: str, params: Any, *, is_chunked: bool = False) -> "Apart":
         one = self._asked[-1]
         written(self._connection.cluster.name, [one.alias], self._why)
-        self.question.hand(one, sql, params)
+        self.together.hand(one, sql, params)
         return self
 
     def _in_order(self) -> Iterator[Any]:
         """Yield the rows in the order of the objects, once all shards have ended."""
-        self.question.finish()
+        self.together.finish()
         rows: list[Any] = [None] * sum(map(len, self._groups.values()))
         for one in self._asked:
             with naming(one.alias):

@@ -5,7 +5,9 @@ from typing import Any
 
 from shoal.sharding.naming import naming
 from shoal.sharding.rows import Fetched
+from shoal.sharding.side_by_side import Asked, Question
 from shoal.sharding.telling import Why, written
+from shoal.sharding.writing.together import Together
 from shoal.types import Alias
 
 
@@ -31,8 +33,7 @@ class Everywhere:
         return self._each(lambda cursor: cursor.executemany(sql, param_list))
 
     def _each(self, run: Any) -> Any:
-        if self._why is not None:
-            written(self._connection.cluster.name, self._shards, self._why)
+        self._tell()
         cursors = []
         counted = None
         for alias in self._shards:
@@ -45,6 +46,39 @@ class Everywhere:
         if counted is not None:
             return counted
         return cursors[0] if len(cursors) == 1 else Summed(cursors)
+
+    def _tell(self) -> None:
+        if self._why is not None:
+            written(self._connection.cluster.name, self._shards, self._why)
+
+
+class AtOnce(Everywhere):
+    """
+    The same, of rows: several shards run it at the same time.
+
+    Where all have the same rows, the first of them comes first: who has the locks
+    there will get them on the others.
+    """
+
+    def answer(self, sql: Any, params: Any, *, is_chunked: bool = False) -> Any:
+        if len(self._shards) == 1:
+            return super().answer(sql, params)
+        self._tell()
+        asked = [self._open(alias) for alias in self._shards]
+        firsts = [one for one in asked if one.alias == self._counted]
+        for one in firsts:
+            with naming(one.alias):
+                one.cursor.execute(sql, params)
+        others = [one for one in asked if one not in firsts]
+        with Question() if firsts else Together(self._connection, may_wait=True) as q:
+            for one in others:
+                q.hand(one, sql, params)
+        return firsts[0].cursor if firsts else Summed([one.cursor for one in asked])
+
+    def _open(self, alias: Alias) -> Asked:
+        with naming(alias):
+            connection = self._connection.shard(alias)
+            return Asked(alias=alias, connection=connection, cursor=connection.cursor())
 
 
 class Summed(Fetched):

@@ -24,7 +24,7 @@ from shoal.sharding.writing.allotting import Allotting
 from shoal.sharding.writing.apart import Apart
 from shoal.sharding.writing.bucketing import Bucketing
 from shoal.sharding.writing.conflicts import Conflicts
-from shoal.sharding.writing.everywhere import Everywhere
+from shoal.sharding.writing.everywhere import AtOnce
 from shoal.sharding.writing.statement import Entangled
 from shoal.sharding.writing.values import Values
 from shoal.topology import Cluster
@@ -122,13 +122,19 @@ class Inserting:
                 # A shard would see the rows of this statement that it got before.
                 self._values.compute(objs)
             prepare = self._values.prepared if is_plain else None
-            apart = Apart(self._connection, groups, self._why, prepare)
+            apart = Apart(
+                self._connection,
+                groups,
+                self._why,
+                prepare,
+                may_wait=self._query.on_conflict is not None,
+            )
             self._compiler.apart = apart
             try:
                 with (
                     apart.cursors,
                     self._connection.answering(apart),
-                    apart.question,
+                    apart.together,
                 ):
                     return list(self._execute(returning_fields))
             finally:
@@ -175,7 +181,7 @@ class Inserting:
         return Why(because="key", columns=columns)
 
 
-class InsertStatement(Everywhere):
+class InsertStatement(AtOnce):
     """Rows on shards, unless their values come out of other rows."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

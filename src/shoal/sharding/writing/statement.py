@@ -12,7 +12,7 @@ from shoal.sharding.counting import as_one_query
 from shoal.sharding.occurrences import Levels, occurrences
 from shoal.sharding.telling import Why
 from shoal.sharding.where import Where
-from shoal.sharding.writing.everywhere import Everywhere
+from shoal.sharding.writing.everywhere import AtOnce
 from shoal.types import Alias
 
 AT_ONCE = 500
@@ -68,7 +68,7 @@ class Writing:
         self.before()
         shards = self._shards(on_one)
         counted = shards[0] if is_reference else None
-        everywhere = Everywhere(self.connection, shards, counted=counted, why=self._why)
+        everywhere = AtOnce(self.connection, shards, counted=counted, why=self._why)
         if len(shards) == 1:
             return everywhere.answer(sql, params)
         with (
