@@ -8,7 +8,7 @@ orders, joins equal rows, and adds up, by its own collations and types.
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,11 +36,9 @@ def composing(compiler: Any, levels: Levels, where: Any) -> "Composed | None":
         return None
     composed = Composed(compiler)
     try:
-        if _is_of_others(query):
-            composed.whole()
-        else:
-            composed.pieces.append(_piece(compiler, levels, where))
-            composed.whole()
+        if not _is_of_others(query):
+            composed.add(_piece(compiler, levels, where))
+        composed.whole()
     except (NotProven, EmptyResultSet):
         return None
     return composed
@@ -77,8 +75,13 @@ class Composed:
     def __init__(self, compiler: Any) -> None:
         self._compiler = compiler
         self._connection = compiler.connection
-        self.pieces: list[Piece] = []
+        self._found: list[Piece | None] = []
+        """In the order in which they are compiled; `None`: nothing can be in it."""
         self._met = 0
+
+    @property
+    def pieces(self) -> Sequence[Piece]:
+        return [piece for piece in self._found if piece is not None]
 
     @property
     def shards(self) -> Sequence[Alias]:
@@ -105,18 +108,34 @@ class Composed:
         if query.subquery and query is not getattr(outer, "inner_query", None):
             # It stands in an expression, and may be of any row.
             raise NotProven
-        if self._met == len(self.pieces):
-            levels = note(compiler)
-            found = occurrences(levels, levels.sql)
-            self.pieces.append(_piece(compiler, levels, Where(self._connection, found)))
+        if self._met == len(self._found):
+            self.add(self._piece(compiler))
         number = self._met
         self._met += 1
-        return self.pieces[number].whole(_table(number), is_within=True)
+        piece = self._found[number]
+        if piece is None:
+            raise EmptyResultSet
+        return piece.whole(_table(number), is_within=True)
+
+    def _piece(self, compiler: Any) -> Piece | None:
+        try:
+            levels = note(compiler)
+            found = occurrences(levels, levels.sql)
+            return _piece(compiler, levels, Where(self._connection, found))
+        except EmptyResultSet:
+            return None
+
+    def add(self, piece: Piece | None) -> None:
+        self._found.append(piece)
+
+    def _tables(self) -> Iterator[tuple[str, Piece]]:
+        for number, piece in enumerate(self._found):
+            if piece is not None:
+                yield _table(number), piece
 
     def whole_over(self, scratch: Any) -> SQL | None:
         """Make the tables; return what runs over them, `None` if it is not proven."""
-        for number, piece in enumerate(self.pieces):
-            table = _table(number)
+        for table, piece in self._tables():
             scratch.make_for(table, piece.columns, *piece.part())
             piece.types = scratch.types(table)
         try:
@@ -132,8 +151,8 @@ class Composed:
             if whole is None:
                 return None
             left = self._connection.cluster.max_gather_rows
-            for number, piece in enumerate(self.pieces):
-                left -= self._fill(scratch, _table(number), piece, left)
+            for table, piece in self._tables():
+                left -= self._fill(scratch, table, piece, left)
             with scratch.cursor() as cursor:
                 cursor.execute(*whole)
                 return Rows(cursor)

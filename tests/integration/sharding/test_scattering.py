@@ -174,7 +174,7 @@ AT_HOME: dict[str, Callable[[], Any]] = {
     "union": lambda: products.filter(active=True).union(products.filter(price=1)),
     "a slice's count": lambda: products.order_by("added")[:5].count(),
 }
-"""What Python does not merge as the server does, so that the home server may have to."""
+"""What Python may not merge as the server does, so that the home server has to."""
 
 
 @pytest.mark.parametrize("name", SCATTERED)
