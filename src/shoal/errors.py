@@ -24,6 +24,7 @@ Every exception that Shoal raises. Takes a fact and a way out, gives one message
     │   ├── ScatterForbidden    several shards may not be asked
     │   ├── GatherForbidden     rows may not be gathered
     │   └── GatherTooLarge      too many rows would be gathered
+    ├── DeadlineExceeded        a query had no more time          (OperationalError)
     ├── PartialCommit           some shards committed, some not   (DatabaseError)
     ├── PrimaryUnavailable      a write finds its primary gone    (OperationalError)
     ├── BadToken                a token is forged or broken       (ValueError)
@@ -146,6 +147,10 @@ class GatherForbidden(QueryRefused):
 
 class GatherTooLarge(QueryRefused):
     """A query over several shards needs more rows than `MAX_GATHER_ROWS`."""
+
+
+class DeadlineExceeded(ShoalError, OperationalError):
+    """A query on a sharded alias was stopped, since its time was up."""
 
 
 class PartialCommit(ShoalError, DatabaseError):

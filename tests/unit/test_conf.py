@@ -88,7 +88,8 @@ def test_an_empty_setting_has_no_clusters() -> None:
             """shoal.E001: SHOAL["CLUSTERS"]['main'] has the unknown key 'REPLICA'. """
             "Did you mean 'REPLICAS'? Known: 'APPS', 'CONSISTENCY', 'GATHER', "
             "'IDS', 'KEYS', 'MAX_GATHER_ROWS', 'MAX_LAG', 'MODELS', 'REPLICAS', "
-            "'REQUEST_ROLE', 'ROLES', 'SCATTER', 'SHARDS'.",
+            "'REQUEST_ROLE', 'ROLES', 'SCATTER', 'SHARDS', "
+            "'TIMEOUT'.",
         ),
         (
             clusters(mian={}),
@@ -256,6 +257,7 @@ def test_reads_shards() -> None:
         "KEYS": {"reviews.Review": "product", "reviews.Vote": ["a", "b"]},
         "MAX_GATHER_ROWS": 10,
         "GATHER": "error",
+        "TIMEOUT": 2.5,
     }
     own = {"REPLICAS": ["r1_replica"]}
     assert of_shards(reviews=entry, r1=own) == []
@@ -264,6 +266,7 @@ def test_reads_shards() -> None:
     assert (reviews.shards, reviews.ids) == (("r0", "r1"), "plain")
     assert reviews.max_gather_rows == 10
     assert (reviews.scatter, reviews.gather) == ("allow", "error")
+    assert reviews.timeout == 2.5
     assert dict(reviews.keys) == {
         "reviews.review": ("product",),
         "reviews.vote": ("a", "b"),
@@ -345,6 +348,14 @@ def test_shoals_own_tables_are_on_default_or_on_the_first_home_shard() -> None:
             {"reviews": {"SHARDS": ["r0"], "SCATTER": True}},
             """shoal.E001: SHOAL["CLUSTERS"]['reviews']["SCATTER"] is True. """
             """Known: 'allow', 'error'.""",
+        ),
+        *(
+            (
+                {"reviews": {"SHARDS": ["r0"], "TIMEOUT": wrong}},
+                """shoal.E001: SHOAL["CLUSTERS"]['reviews']["TIMEOUT"] is """
+                f"{wrong!r}. It is a number of seconds above 0, or None.",
+            )
+            for wrong in (0, -1, "1", True)
         ),
         (
             {"reviews": {"SHARDS": ["r0"], "REPLICAS": ["r1_replica"]}},

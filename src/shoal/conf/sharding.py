@@ -8,7 +8,15 @@ from shoal.conf.values import ClusterConf, Conf
 from shoal.errors import did_you_mean
 from shoal.types import Alias, ClusterName, Ids, Permission
 
-SHARDED_KEYS = ("SHARDS", "IDS", "KEYS", "MAX_GATHER_ROWS", "SCATTER", "GATHER")
+SHARDED_KEYS = (
+    "SHARDS",
+    "IDS",
+    "KEYS",
+    "MAX_GATHER_ROWS",
+    "SCATTER",
+    "GATHER",
+    "TIMEOUT",
+)
 SHARDED_ENGINE = "shoal.backends.sharded"
 MAX_GATHER_ROWS = 100_000
 """Rows that one query may bring together, unless the setting says otherwise."""
@@ -75,6 +83,7 @@ def read(
         "max_gather_rows": _max_gather_rows(parser, options, where),
         "scatter": _permission(parser, options, "SCATTER", where),
         "gather": _permission(parser, options, "GATHER", where),
+        "timeout": _timeout(parser, options, where),
     }
 
 
@@ -217,3 +226,16 @@ def _permission(
         "E001", f'{where}["{key}"] is {value!r}.', did_you_mean(str(value), known)
     )
     return "allow"
+
+
+def _timeout(parser: Parser, options: Mapping[str, Any], where: str) -> float | None:
+    value = options.get("TIMEOUT")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is None or (is_number and value > 0):
+        return value
+    parser.wrong(
+        "E001",
+        f'{where}["TIMEOUT"] is {value!r}.',
+        "It is a number of seconds above 0, or None.",
+    )
+    return None

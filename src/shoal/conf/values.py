@@ -34,6 +34,8 @@ class ClusterConf:
     max_gather_rows: int = 0
     scatter: Permission = "allow"
     gather: Permission = "allow"
+    timeout: float | None = None
+    """Seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)

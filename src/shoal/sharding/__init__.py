@@ -4,13 +4,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from shoal.sharding.deadlines import deadline
     from shoal.sharding.permitting import allow, forbid
     from shoal.sharding.writing.by_hand import new_ids
 
-__all__ = ["allow", "forbid", "new_ids"]
+__all__ = ["allow", "deadline", "forbid", "new_ids"]
 
 _FOUND_IN = {
     "allow": "shoal.sharding.permitting",
+    "deadline": "shoal.sharding.deadlines",
     "forbid": "shoal.sharding.permitting",
     "new_ids": "shoal.sharding.writing.by_hand",
 }

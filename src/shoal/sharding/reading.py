@@ -9,6 +9,8 @@ can need.
 from typing import Any
 
 from shoal.placement.scopes import current_target
+from shoal.sharding.deadlines import Watch, end_for
+from shoal.sharding.gather import Rows
 from shoal.sharding.occurrences import Levels, note, occurrences
 from shoal.sharding.one_shard import run
 from shoal.sharding.permitting import permit_scatter
@@ -52,6 +54,16 @@ class Reading:
         return next(plan for plan in plans if plan is not None)
 
     def answer(self, sql: str, params: Any, *, is_chunked: bool = False) -> Any:
+        end = end_for(self._cluster)
+        if end is None:
+            return self._answer(sql, params, is_chunked=is_chunked)
+        with Watch(self._cluster.name, end):
+            answer = self._answer(sql, params, is_chunked=is_chunked)
+            is_lazy = self._connection.vendor == "sqlite" and not is_chunked
+            # SQLite looks for a row when it is fetched: when the time is still minded.
+            return Rows(answer) if is_lazy else answer
+
+    def _answer(self, sql: str, params: Any, *, is_chunked: bool) -> Any:
         shard = self._shard_of_block()
         if shard is not None:
             asked(self._cluster.name, shard, lambda: Why(because="on_shard"))

@@ -15,6 +15,7 @@ from shoal.placement.layout import Layout, layout_of
 from shoal.placement.models import get_placement
 from shoal.routing import members
 from shoal.sharding.colocation import anchors, gives_bucket
+from shoal.sharding.deadlines import watched
 from shoal.sharding.occurrences import Level, Occurrence
 from shoal.sharding.places import Buckets, Places, place_of
 from shoal.sharding.plans import Pinned, path_to
@@ -241,4 +242,4 @@ class Where:
         if alias in self._names:
             return self._connection.shard_to_read(alias)
         cluster = get_topology().clusters[alias]
-        return connections[members.for_read(cluster)]
+        return watched(connections[members.for_read(cluster)])

@@ -48,6 +48,8 @@ class Cluster:
     """Whether one query may ask several shards."""
     gather: Permission = "allow"
     """Whether the rows of a query may be brought together."""
+    timeout: float | None = None
+    """Seconds that one query has; `None`: as many as it takes."""
 
     @property
     def primary(self) -> Alias:
@@ -205,6 +207,7 @@ def _cluster(conf: ClusterConf, whole: Conf) -> Cluster:
         max_gather_rows=conf.max_gather_rows,
         scatter=conf.scatter,
         gather=conf.gather,
+        timeout=conf.timeout,
     )
 
 

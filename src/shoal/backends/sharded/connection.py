@@ -21,6 +21,7 @@ from shoal.backends.sharded.shard import adopt
 from shoal.backends.sharded.transaction import ShardedTransaction
 from shoal.errors import SettingsError
 from shoal.routing import members
+from shoal.sharding.deadlines import watched
 from shoal.sharding.scratch import Scratch
 from shoal.topology import Cluster, get_topology
 from shoal.types import Alias
@@ -112,14 +113,14 @@ class ShardedConnection(_Base):
         """Return the connection to write to a shard, inside of our transaction."""
         connection = connections[self.registered(alias)]
         self.transaction.join(connection)
-        return connection
+        return watched(connection)
 
     def shard_to_read(self, alias: Alias) -> Any:
         """Return a connection to read from a shard: its primary, or a replica."""
         if self.in_transaction or self._mark:
             return self.shard(alias)
         _, shard = get_topology().by_alias[alias]
-        return connections[members.for_read(shard)]
+        return watched(connections[members.for_read(shard)])
 
     @property
     def in_transaction(self) -> bool:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from shoal.sharding.deadlines import watched
 from shoal.sharding.scratch.columns import Column
 from shoal.sharding.scratch.mysql import MySQLScratch
 from shoal.sharding.scratch.postgresql import PostgreSQLScratch
@@ -46,6 +47,7 @@ class Scratch:
         """
         with self._lock:
             tables = self._ready(name)
+            watched(tables.connection, is_shard=False)
             try:
                 tables.begin()
                 yield tables
