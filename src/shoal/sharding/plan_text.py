@@ -27,25 +27,19 @@ def text(plan: Plan, found: Sequence[Own]) -> Iterator[str]:
     if plan.way == "gather":
         yield from _fetches(plan)
     else:
-        yield "Asked there:" if len(plan.shards) == 1 else "Each is asked:"
-        yield from _statement(plan.parts[0].statement)
+        yield from _parts(plan)
     if plan.merge is not None:
         yield from _merge(plan)
     if plan.whole is not None:
-        yield f"Then runs on {plan.home}, over {_over(plan)}:"
+        yield f"Then runs on {plan.home}, over what was sent:"
         yield from _statement(plan.whole)
     for own in found:
         yield f"Plan of {own.alias}{f' for {own.table}' if own.table else ''}:"
         yield from _indented(own.plan)
     if plan.whole is not None and not any(_is_whole(own, plan) for own in found):
         yield (
-            f"What {plan.home} does over the {_over(plan)} is planned once they are "
-            "there, and so not known."
+            f"How {plan.home} does that is planned once it is there, and so not known."
         )
-
-
-def _over(plan: Plan) -> str:
-    return "groups" if plan.way == "merge" else "rows"
 
 
 def _is_whole(own: Own, plan: Plan) -> bool:
@@ -66,6 +60,15 @@ def _way(plan: Plan) -> str:
 def _why(why: Why) -> str:
     columns = f" ({', '.join(why.columns)})" if why.columns else ""
     return f"{SAID[why.because]}{columns}"
+
+
+def _parts(plan: Plan) -> Iterator[str]:
+    for part in plan.parts:
+        if part.aliases != plan.shards:
+            yield f"Asked on {', '.join(part.aliases)}:"
+        else:
+            yield "Asked there:" if len(plan.shards) == 1 else "Each is asked:"
+        yield from _statement(part.statement)
 
 
 def _fetches(plan: Plan) -> Iterator[str]:

@@ -162,11 +162,10 @@ def test_explain_brings_nothing_together(shop: str) -> None:
         "no more than 2000 values"
     )
     assert joined in rest
-    assert f"Then runs on {FIRST}, over rows:" in rest
+    assert f"Then runs on {FIRST}, over what was sent:" in rest
     assert f"Plan of {SECOND} for sharded_review:" in rest
     assert rest[-1] == (
-        f"What {FIRST} does over the rows is planned once they are there, and so not "
-        "known."
+        f"How {FIRST} does that is planned once it is there, and so not known."
     )
 
 
@@ -194,8 +193,19 @@ def test_explain_of_groups(shop: str) -> None:
     assert lines[0] == (
         f"Scattered to {every}, put together on {FIRST}: no key is given."
     )
-    assert f"Then runs on {FIRST}, over groups:" in lines
-    assert lines[-1].startswith(f"What {FIRST} does over the groups")
+    assert f"Then runs on {FIRST}, over what was sent:" in lines
+    assert lines[-1].startswith(f"How {FIRST} does that is planned")
+
+
+def test_explain_of_several_queries_in_one(shop: str) -> None:
+    product = product_on(THIRD, name="a")
+    rows = Product.objects.using(SHOP).values("name")
+    both = rows.filter(name="a").union(rows.filter(pk=product.pk))
+    lines = both.explain().splitlines()
+    assert lines[0].startswith("Scattered to ")
+    assert lines.count("Each is asked:") == 1
+    assert lines.count(f"Asked on {THIRD}:") == 1
+    assert lines.count(f"Plan of {THIRD}:") == 2
 
 
 def test_explain_as_json_is_one_document(shop: str) -> None:
