@@ -17,13 +17,11 @@ from typing import Any
 
 from shoal.routing.context import current_unit
 from shoal.sharding.naming import naming
-from shoal.topology.probe.asking import close, open_apart
+from shoal.sharding.stopping import STOP_WITHIN, stop_of
 from shoal.types import Alias
 
 MOST_AT_ONCE = 32
 """Threads, over all that ask."""
-STOP_WITHIN = 2.0
-"""Seconds in which a server has to take the order to stop."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -118,7 +116,7 @@ class Question:
         if self._error is not None:
             raise self._error
         with self._lock:
-            self._stops[one] = _stop_of(one.connection)
+            self._stops[one] = stop_of(one.connection)
 
     def _run(self, one: Asked, sql: str, params: Any) -> None:
         if self._error is not None:
@@ -150,26 +148,6 @@ class Question:
         for stop in others:
             with contextlib.suppress(Exception):
                 stop()
-
-
-def _stop_of(connection: Any) -> Callable[[], None]:
-    """Return what stops the statement that is about to run on a connection."""
-    raw = connection.connection
-    if connection.vendor == "postgresql":
-        return partial(raw.cancel_safe, timeout=STOP_WITHIN)
-    if connection.vendor == "mysql":
-        # Nobody may ask the connection for it while it is in use.
-        return partial(_kill, connection.alias, raw.thread_id())
-    return lambda: None
-
-
-def _kill(alias: Alias, number: int) -> None:
-    apart = open_apart(alias)
-    try:
-        with apart.cursor() as cursor:
-            cursor.execute(f"KILL QUERY {number}")
-    finally:
-        close(apart)
 
 
 _threads: ThreadPoolExecutor | None = None
