@@ -91,9 +91,12 @@ class Inserting:
 
     def _to_their_shards(self, returning_fields: Any) -> Any:
         shard_of = bucket_map(self._cluster).shard_of
-        groups: dict[Alias, list[int]] = defaultdict(list)
+        found: dict[Alias, list[int]] = defaultdict(list)
         for index, bucket in enumerate(self._bucketing.of(self._query.objs)):
-            groups[shard_of(bucket)].append(index)
+            found[shard_of(bucket)].append(index)
+        # In this order whoever takes turns waits for a lock of another.
+        names = [shard.name for shard in self._cluster.shards]
+        groups = {alias: found[alias] for alias in names if alias in found}
         self._require_target(groups)
         if len(groups) == 1:
             (alias,) = groups
