@@ -298,10 +298,13 @@ def test_rows_of_every_shard_are_locked_on_the_first_one_first(
 class Fake:
     """A shard that runs a function."""
 
-    vendor, alias, connection = "none", "fake", None
+    vendor = "none"
 
     def __init__(self, run: Callable[[], Any]) -> None:
-        self.run = run
+        self.run, self.connection = run, self
+
+    def interrupt(self) -> None:
+        """Nobody has to be stopped."""
 
     def execute(self, sql: str, params: Any) -> None:
         self.run()
