@@ -8,6 +8,8 @@ the column, `v` and `w` are values of it.
 from dataclasses import dataclass
 from itertools import product
 
+from django.db import models
+
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
@@ -298,6 +300,15 @@ COLLECTED = _lines(
     """
 )
 """By aggregates of `django.contrib.postgres`."""
+JOINED = _lines(
+    """
+    rows.aggregate(x=StringAgg(as_text, Value(','), order_by=['part', 'pk']))
+    rows.aggregate(x=StringAgg(as_text, Value('-'), order_by=['-pk']), n=Count('pk'))
+    parts.annotate(x=StringAgg(as_text, Value(','), order_by=['pk']))
+    rows.aggregate(x=StringAgg(as_text, Value(','), filter=Q(part=7)), y=Max('part'))
+    """
+)
+"""By what Django 6.0 has for every vendor."""
 BITS = _lines(
     """
     rows.aggregate(x=BitAnd('COL'), y=BitOr('COL'), z=BitXor('COL'))
@@ -330,7 +341,8 @@ OF_KIND = {
 
 
 def questions_of(vendor: str, kind: str) -> list[Question]:
-    return ANY + OF_KIND.get(kind, []) + (ON if vendor == "postgresql" else [])
+    found = ANY + OF_KIND.get(kind, []) + (ON if vendor == "postgresql" else [])
+    return found + (JOINED if hasattr(models, "StringAgg") else [])
 
 
 def collecting(name: str, kind: str) -> list[Question]:
