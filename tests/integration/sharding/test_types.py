@@ -20,7 +20,7 @@ from tests.typed.table import both, spread, typed_table
 
 N = int(os.environ.get("SHOAL_FUZZ", "0"))
 """How many questions for each test; `make fuzz` sets it. Else few, always the same."""
-ASKED = 6
+ASKED = 10
 """Questions about the rows of one table."""
 
 
@@ -101,7 +101,7 @@ def _column(draw: Any, columns: list[Column]) -> Column:
     return next(one for one in columns if one.name == name)
 
 
-@drawn(60)
+@drawn(40)
 @given(data=st.data())
 def test_types(model: Any, data: Any) -> None:
     vendor = connections[TWIN].vendor
@@ -115,7 +115,7 @@ def without_zones(model: Any) -> Iterator[None]:
         yield
 
 
-@drawn(10)
+@drawn(8)
 @given(data=st.data())
 def test_times_without_zones(model: Any, without_zones: None, data: Any) -> None:
     vendor = connections[TWIN].vendor
@@ -125,7 +125,7 @@ def test_times_without_zones(model: Any, without_zones: None, data: Any) -> None
 
 
 @on_postgresql
-@drawn(30)
+@drawn(20)
 @given(data=st.data())
 def test_aggregates_of_postgresql(model: Any, data: Any) -> None:
     column = _column(data.draw, columns_of("postgresql"))
