@@ -18,7 +18,7 @@ from shoal.errors import GatherTooLarge
 from shoal.sharding.carrying import Source, carry_each, read_columns
 from shoal.sharding.gather import Rows
 from shoal.sharding.naming import naming
-from shoal.sharding.occurrences import Levels, note, occurrences
+from shoal.sharding.occurrences import Levels, note, occurrences, unspoilt
 from shoal.sharding.partials import SQL, NotProven
 from shoal.sharding.pieces import Piece
 from shoal.sharding.regrouping import regrouped
@@ -78,6 +78,9 @@ class Composed:
         self._found: list[Piece | None] = []
         """In the order in which they are compiled; `None`: nothing can be in it."""
         self._met = 0
+        self._outer = compiler.query
+        self._width: int | None = None
+        """Columns of the answer itself; `None`: there are no others."""
 
     @property
     def pieces(self) -> Sequence[Piece]:
@@ -93,7 +96,10 @@ class Composed:
         query = self._compiler.query
         if not _is_of_others(query):
             return self.pieces[0].whole(_table(0), is_within=False)
-        self._met = 0
+        query = unspoilt(query)
+        if query.combinator:
+            self._width = self._width_of(query)
+        self._outer, self._met = query, 0
         with self._connection.answering(Composing(Levels(), self._instead)):
             again = query.get_compiler(
                 using=self._connection.alias, elide_empty=self._compiler.elide_empty
@@ -101,8 +107,18 @@ class Composed:
             sql, params = again.as_sql()
         return sql, tuple(params)
 
+    def _width_of(self, query: Any) -> int:
+        """Return how many columns its parts have as they are."""
+        if query.selected is not None:
+            return len(query.selected)
+        while query.combinator:
+            query = query.combined_queries[0]
+        compiler = query.clone().get_compiler(using=self._connection.alias)
+        compiler.setup_query()
+        return len(compiler.select)
+
     def _instead(self, compiler: Any) -> SQL | None:
-        query, outer = compiler.query, self._compiler.query
+        query, outer = compiler.query, self._outer
         if query is outer or query.combinator:
             return None
         if query.subquery and query is not getattr(outer, "inner_query", None):
@@ -155,7 +171,7 @@ class Composed:
                 left -= self._fill(scratch, table, piece, left)
             with scratch.cursor() as cursor:
                 cursor.execute(*whole)
-                return Rows(cursor)
+                return Rows(cursor, width=self._width)
 
     def _fill(self, scratch: Any, table: str, piece: Piece, left: int) -> int:
         connections = []

@@ -149,11 +149,14 @@ class Gathering:
 class Rows(Fetched):
     """The answer of a gathered statement, all of it in memory."""
 
-    def __init__(self, cursor: Any) -> None:
+    def __init__(self, cursor: Any, width: int | None = None) -> None:
+        """`width`: columns of the answer; after them come others, for its order."""
         self.description = cursor.description
         self.rowcount = cursor.rowcount
         fetched = cursor.fetchall() if cursor.description else []
         self._rows = iter(fetched)
+        if width is not None:
+            self._rows = (row[:width] for row in fetched)
         if self.description and self.rowcount < 0:
             self.rowcount = len(fetched)
 

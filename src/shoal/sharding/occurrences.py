@@ -98,13 +98,27 @@ class Noted:
 
 def note(compiler: Any) -> Levels:
     """Compile the query of a compiler again, and return the levels of it."""
-    noted = Noted(Levels())
+    noted, query = Noted(Levels()), unspoilt(compiler.query)
     with compiler.connection.answering(noted):
-        again = compiler.query.get_compiler(
+        again = query.get_compiler(
             using=compiler.connection.alias, elide_empty=compiler.elide_empty
         )
         noted.levels.sql = again.as_sql()[0]
     return noted.levels
+
+
+def unspoilt(query: Any) -> Any:
+    """
+    Return what can be compiled and leaves the query as it is.
+
+    Django adds what a union is ordered by to its parts, each time.
+    """
+    if not query.combinator:
+        return query
+    query = query.clone()
+    if query.selected is not None:
+        query.selected = dict(query.selected)
+    return query
 
 
 @functools.cache

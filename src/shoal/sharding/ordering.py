@@ -111,10 +111,14 @@ class OrderKeys:
             self.is_alike &= all(is_alike(part, self._vendor) for part in sources)
             for index in places:
                 self.keys.append(OrderKey(index, order.descending, nulls_first))
-        if query.group_by is None and not query.distinct:
+        if query.group_by is None:
             # Rows that are equal in this come by their primary key.
             for column in _primary_key(query):
-                self.keys.append(OrderKey(place(column), False, nulls_first=False))
+                sql, params = compiler.compile(column)
+                # What is not selected would make more rows different.
+                is_fixed = query.distinct and not query.distinct_fields
+                if not is_fixed or (sql, tuple(params)) in there:
+                    self.keys.append(OrderKey(place(column), False, nulls_first=False))
         self.there, self.more = there, [alias for _, _, alias in more]
         self.width = width if more else None
         return more

@@ -81,13 +81,16 @@ class Sorted:
 
     def whole(self, table: str, *, is_within: bool) -> SQL:
         quote, query = self._ops.quote_name, self._query
-        distinct = ", ".join(map(self._named, self._distinct))
-        distinct = f"DISTINCT ON ({distinct}) " if distinct else ""
+        on = self._distinct
+        distinct = f"DISTINCT ON ({', '.join(map(self._named, on))}) " if on else ""
         listed = ", ".join(f"{self._named(n)} AS {quote(n)}" for n in self._selected)
         sql = [f"SELECT {distinct}{listed} FROM {table} {TABLE}"]
-        is_ordered = query.is_sliced or distinct or not is_within
-        if self._keys.keys and is_ordered:
-            sql += ["ORDER BY", ", ".join(map(self._ordered, self._keys.keys))]
+        first = {self.columns[key.index] for key in self._keys.keys[: len(on)]}
+        order = [self._named(name) for name in on if name not in first]
+        order += [self._ordered(key) for key in self._keys.keys]
+        is_ordered = query.is_sliced or on or not is_within
+        if order and is_ordered:
+            sql += ["ORDER BY", ", ".join(order)]
         if query.is_sliced:
             sql.append(self._ops.limit_offset_sql(query.low_mark, query.high_mark))
         return " ".join(sql), ()

@@ -125,6 +125,9 @@ OF_OTHERS: dict[str, Callable[[], Any]] = {
         few().values_list("name").distinct()
         .union(cheap().values_list("name", flat=False)).order_by("-name")
     ),
+    "union, ordered by more than its columns": lambda: (
+        few().union(cheap()).order_by("-name", "pk").values_list("price", "weight")
+    ),
     "union with another model": lambda: (
         products.values_list("name").union(Author.objects.values_list("name"))
     ),
