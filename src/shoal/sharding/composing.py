@@ -22,6 +22,7 @@ from shoal.sharding.occurrences import Levels, note, occurrences, unspoilt
 from shoal.sharding.partials import SQL, NotProven
 from shoal.sharding.pieces import Piece
 from shoal.sharding.regrouping import regrouped
+from shoal.sharding.scratch import Column
 from shoal.sharding.sorting import sorted_apart
 from shoal.sharding.where import Where
 from shoal.types import Alias
@@ -152,7 +153,11 @@ class Composed:
     def whole_over(self, scratch: Any) -> SQL | None:
         """Make the tables; return what runs over them, `None` if it is not proven."""
         for table, piece in self._tables():
-            scratch.make_for(table, piece.columns, *piece.part())
+            declared = piece.declared
+            columns = [
+                Column(name=name, type=declared.get(name, "")) for name in piece.columns
+            ]
+            scratch.make_for(table, columns, *piece.part())
             piece.types = scratch.types(table)
         try:
             return self.whole()

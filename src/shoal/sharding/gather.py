@@ -17,7 +17,7 @@ from shoal.sharding.naming import naming
 from shoal.sharding.narrowing import ALIAS, Narrowing
 from shoal.sharding.reducing import next_table
 from shoal.sharding.rows import Fetched
-from shoal.sharding.scratch import Column
+from shoal.sharding.scratch import Column, column_type
 from shoal.sharding.tables import Table
 from shoal.sharding.telling import Gathered
 
@@ -116,14 +116,8 @@ class Gathering:
     def _as_modelled(self, table: Table) -> Iterator[Column]:
         for one in table.model._meta.local_concrete_fields:
             if one.column:
-                has: Any = one.db_parameters(connection=self._connection)
-                # A foreign key, or an automatic one, without what makes it one.
-                kind = one.rel_db_type(self._connection) or has["type"]
-                collation = has.get("collation")
-                if collation:
-                    quoted = self._connection.ops.quote_name(collation)
-                    kind = f"{kind} COLLATE {quoted}"
-                yield Column(name=one.column, type=str(kind))
+                kind = column_type(one, self._connection)
+                yield Column(name=one.column, type=kind)
 
     def _lock_clause(self, table: Table) -> str:
         locking = self._locking

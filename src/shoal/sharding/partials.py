@@ -24,6 +24,7 @@ from django.db.models import (
 from django.db.models.expressions import ColPairs, Combinable
 
 from shoal.sharding.ordering import is_alike
+from shoal.sharding.scratch.columns import declared_type
 
 SQL: TypeAlias = tuple[str, tuple[Any, ...]]
 TABLE = "shoal_parts"
@@ -52,6 +53,8 @@ class Parts:
         self.values: list[SQL] = []
         self.types: Mapping[str, str] = {}
         """The server's names for the types of the columns, once they are known."""
+        self.declared: dict[str, str] = {}
+        """Those of columns that just hold what a table has, for SQLite."""
         for expression in groups:
             # A constant tells no groups apart.
             if not isinstance(expression, Value):
@@ -73,7 +76,9 @@ class Parts:
     def group(self, expression: Any) -> str:
         """Return the column of something that the query groups by."""
         self._require_plain(expression)
-        return f"{TABLE}.g{_place(self._sql(expression), self.groups)}"
+        column = f"g{_place(self._sql(expression), self.groups)}"
+        self.declared[column] = declared_type(expression, self.compiler.connection)
+        return f"{TABLE}.{column}"
 
     def _member(self, expression: Any) -> str:
         self._require_plain(expression)

@@ -22,6 +22,10 @@ class Piece(Protocol):
     def columns(self) -> Sequence[str]:
         """The columns of the parts."""
 
+    @property
+    def declared(self) -> Mapping[str, str]:
+        """The types of columns that just hold those of tables, for SQLite."""
+
     def part(self) -> SQL:
         """Return what each shard is asked."""
 

@@ -79,6 +79,10 @@ class Whole:
         return self.parts.columns
 
     @property
+    def declared(self) -> Mapping[str, str]:
+        return self.parts.declared
+
+    @property
     def types(self) -> Mapping[str, str]:
         return self.parts.types
 

@@ -13,6 +13,7 @@ from shoal.sharding.colocation import is_apart, is_one_row
 from shoal.sharding.occurrences import Level, Levels, Noted
 from shoal.sharding.ordering import OrderKey, OrderKeys
 from shoal.sharding.partials import SQL, TABLE, NotProven
+from shoal.sharding.scratch.columns import declared_type
 from shoal.types import Alias
 
 
@@ -49,6 +50,10 @@ class Sorted:
             sql, params = again.as_sql(with_col_aliases=True)
             self._part = sql, tuple(params)
             self._selected = [alias for _, _, alias in again.select]
+            self.declared = {
+                alias: declared_type(expression, connection)
+                for expression, _, alias in again.select
+            }
             self.columns = [*self._selected, *self._keys.more]
             self._distinct = self._distinct_on(again)
         are_plain = all(self.columns) and len(set(self.columns)) == len(self.columns)

@@ -10,6 +10,7 @@ import pytest
 from django.db import DataError, OperationalError, connections, transaction
 
 from shoal.sharding.carrying import Source, carry, carry_each
+from shoal.sharding.scratch import Column
 from shoal.topology.probe.asking import close, open_apart
 from tests.sharded.fixtures import on_postgresql, with_ids
 from tests.sharded.shop import SHARDS, SHOP
@@ -29,7 +30,7 @@ pytestmark = [on_postgresql, with_ids("bucketed")]
 def scratch(shop: str) -> Iterator[Any]:
     connection = connections[SHOP]
     with connection.scratch.opened(connection.home.settings_dict["NAME"]) as scratch:
-        scratch.make_for("parts", ["a"], "SELECT 1 AS a", ())
+        scratch.make_for("parts", [Column(name="a", type="")], "SELECT 1 AS a", ())
         yield scratch
 
 

@@ -1,12 +1,14 @@
 """Rows and groups that shards make, and of which the home server makes the answer."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.db import connections, transaction
 from django.db.models import (
     Avg,
+    Case,
     Count,
     Exists,
     F,
@@ -16,6 +18,7 @@ from django.db.models import (
     StdDev,
     Sum,
     Value,
+    When,
     Window,
 )
 from django.db.models.functions import Collate, Concat, Lower, RowNumber, Upper
@@ -256,3 +259,25 @@ def test_conditions_on_both_sides(goods: str, asked: Any) -> None:
     event, found = asked(made)
     assert event == "query_scattered"
     assert same(made, found)
+
+
+def test_a_decimal_compares_as_declared(goods: str, asked: Any) -> None:
+    """SQLite compares by the type of a column, of which a copy has none."""
+    price = Q(price=Decimal("0.25"))
+    for made in (
+        lambda: products.distinct().aggregate(a=Avg(Case(When(price, then="weight")))),
+        lambda: (
+            products.values("price")
+            .distinct()
+            .aggregate(n=Count("price", filter=price))
+        ),
+        lambda: (
+            products.values("price", "name")
+            .annotate(s=Sum("price"))
+            .aggregate(n=Count("s", filter=Q(s__gt=Decimal("0.2"))))
+        ),
+    ):
+        event, found = asked(made)
+        assert event == "query_scattered"
+        assert same(made, found)
+        assert set(found[0].values()) != {None, 0}

@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from shoal.sharding.deadlines import watched
-from shoal.sharding.scratch.columns import Column
+from shoal.sharding.scratch.columns import Column, column_type
 from shoal.sharding.scratch.mysql import MySQLScratch
 from shoal.sharding.scratch.postgresql import PostgreSQLScratch
 from shoal.sharding.scratch.sqlite import SQLiteScratch
 from shoal.topology.probe.asking import close, open_apart
 from shoal.types import Alias
 
-__all__ = ["Column", "Scratch"]
+__all__ = ["Column", "Scratch", "column_type"]
 
 _VENDORS: dict[str, Any] = {
     "mysql": MySQLScratch,

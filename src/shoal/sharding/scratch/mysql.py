@@ -59,7 +59,7 @@ class MySQLScratch:
             self._run(f"CREATE TEMPORARY TABLE {quote(table)} ({listed})")
 
     def make_for(
-        self, table: str, columns: Sequence[str], sql: str, params: Sequence[Any]
+        self, table: str, columns: Sequence[Column], sql: str, params: Sequence[Any]
     ) -> None:
         """Make a table for the rows of a query, whose columns have these names."""
         with self._raw() as cursor:

@@ -40,11 +40,11 @@ class PostgreSQLScratch:
             self._run(f"CREATE TEMPORARY TABLE {quote(table)} ({listed})")
 
     def make_for(
-        self, table: str, columns: Sequence[str], sql: str, params: Sequence[Any]
+        self, table: str, columns: Sequence[Column], sql: str, params: Sequence[Any]
     ) -> None:
         """Make a table for the rows of a query, whose columns get these names."""
         query = merged(self.connection, sql, params)
-        listed = ", ".join(map(self.connection.ops.quote_name, columns))
+        listed = ", ".join(self.connection.ops.quote_name(c.name) for c in columns)
         self._run(f"CREATE TEMPORARY TABLE {table} ({listed}) AS {query} WITH NO DATA")
 
     def types(self, table: str) -> dict[str, str]:

@@ -38,11 +38,16 @@ class SQLiteScratch:
         self._run(f"CREATE TABLE {quote(table)} ({listed})")
 
     def make_for(
-        self, table: str, columns: Sequence[str], sql: str, params: Sequence[Any]
+        self, table: str, columns: Sequence[Column], sql: str, params: Sequence[Any]
     ) -> None:
-        """Make a table for the rows of a query, of columns that take any value."""
+        """
+        Make a table for the rows of a query.
+
+        A column that has a type compares as the one that it was made of.
+        """
         self._tables.append(("TABLE", table))
-        listed = ", ".join(map(self.connection.ops.quote_name, columns))
+        quote = self.connection.ops.quote_name
+        listed = ", ".join(f"{quote(c.name)} {c.type}" for c in columns)
         self._run(f"CREATE TABLE {table} ({listed})")
 
     def types(self, table: str) -> dict[str, str]:
