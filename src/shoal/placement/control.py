@@ -10,10 +10,11 @@ goes over the project's own, inside its transaction if there is one.
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
-from django.db import DatabaseError, Error, connections
+from django.db import DatabaseError, Error, OperationalError, connections
 from django.db.models import Model
 
 from shoal.errors import MapMissing, SettingsError
@@ -134,7 +135,7 @@ class Control:
     @contextlib.contextmanager
     def _begun(self) -> Iterator[None]:
         for sql in _BEGIN[self.vendor]:
-            self.run(sql)
+            self._begin(sql)
         try:
             yield
             self.run("COMMIT")
@@ -142,6 +143,19 @@ class Control:
             with contextlib.suppress(Error):
                 self.run("ROLLBACK")
             raise
+
+    def _begin(self, sql: str) -> None:
+        """Begin, where the project has begun in another thread once that has ended."""
+        end = time.monotonic() + WAIT_FOR_LOCKS
+        while True:
+            try:
+                self.run(sql)
+                return
+            except OperationalError:
+                is_open = self.connection.connection.in_transaction
+                if not (is_open and self.is_in_memory) or time.monotonic() > end:
+                    raise
+                time.sleep(0.005)
 
     def missing(self) -> list[type[Model]]:
         """Return the models whose tables are not there."""

@@ -312,6 +312,34 @@ def test_threads_that_share_a_connection_take_turns(control: str) -> None:
     assert entered.is_set()
 
 
+class Late(Control):
+    """Looked for a transaction of the project just before one began."""
+
+    is_in_transaction = False
+    is_in_memory = True
+
+
+def test_a_thread_waits_for_a_transaction_on_a_shared_connection(control: str) -> None:
+    if control != "sqlite":
+        pytest.skip("Only there the control database is asked on a shared connection.")
+    connection = connections["control"]
+    connection.ensure_connection()
+    ended: list[bool] = []
+
+    def enter() -> None:
+        with Late(connection).transaction():
+            ended.append(has_ended.is_set())
+
+    has_ended, thread = threading.Event(), threading.Thread(target=enter)
+    connection.connection.execute("BEGIN")
+    thread.start()
+    thread.join(0.2)
+    has_ended.set()
+    connection.connection.execute("COMMIT")
+    thread.join(20)
+    assert ended == [True]
+
+
 @only("postgresql")
 def test_many_large_calls_ask_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
     """As the batches of a `bulk_create` do."""
