@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db.models import Avg, Count, Sum
 
+from benchmarks.sharding.floor import Floor, asked_of
 from benchmarks.sharding.keyed import NAIVE, ONE_DATABASE
 from benchmarks.sharding.measuring import Work
 from benchmarks.sharding.places import SHARDS
@@ -35,7 +36,7 @@ class Question:
 def reads(sample: Sample, rival: Any, rounds: int) -> list[Work]:
     from benchmarks.sharding.models import OneReview, Review
 
-    found = []
+    found, floor = [], Floor()
     others = rival.everywhere(sample) if rival else {}
     for name, question in questions(sample.rows).items():
         ways = {
@@ -47,8 +48,17 @@ def reads(sample: Sample, rival: Any, rounds: int) -> list[Work]:
         parts = {
             alias: _way(question.part, Review.objects.using(alias)) for alias in SHARDS
         }
+        asked = asked_of(question.part, Review.objects)
         found.append(
-            Work(name=name, ways=ways, parts=parts, right=ONE_DATABASE, rounds=rounds)
+            Work(
+                name=name,
+                ways=ways,
+                parts=parts,
+                beside=floor.ways(asked),
+                workers=floor.workers(asked),
+                right=ONE_DATABASE,
+                rounds=rounds,
+            )
         )
     return found
 

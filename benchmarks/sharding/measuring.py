@@ -34,6 +34,10 @@ class Work:
     """The way whose answer is the right one; none if there is nothing to compare."""
     parts: Mapping[str, Way] = field(default_factory=dict)
     """What single shards do of it. The slowest of them is one more way."""
+    beside: Mapping[str, Way] = field(default_factory=dict)
+    """What is measured with it, and gives another kind of answer."""
+    workers: int = 0
+    """How many processes a server adds for one part."""
     rounds: int
 
 
@@ -59,8 +63,8 @@ class Taken:
 
 
 def measure(work: Work) -> dict[str, Taken]:
-    """Return what each way took, and `SLOWEST` where there are parts."""
-    ways = {**work.ways, **work.parts}
+    """Return what each way took, parts only as the `SLOWEST` of them."""
+    ways = {**work.ways, **work.parts, **work.beside}
     taken = {name: Taken() for name in ways}
     answers = {name: _try(way, taken[name]) for name, way in ways.items()}
     for name in work.ways if work.right else ():

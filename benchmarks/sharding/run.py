@@ -122,6 +122,8 @@ def _client_alone(sample: rows.Sample, size: Size) -> Iterator[Line]:
 
 def _everywhere(sample: rows.Sample, rival: Any, size: Size) -> Iterator[Line]:
     for work in everywhere.reads(sample, rival, size.rounds):
+        if work.workers:
+            print(f"{work.name}: a shard's server adds up to {work.workers} processes.")
         groups = {ONE_DATABASE: GROUPED} if work.name.startswith("group") else {}
         yield from compared(work, {SLOWEST: EVERYWHERE, **groups})
 
