@@ -13,6 +13,7 @@ from typing import Any
 
 from django.db.models import Model
 from django.db.models.expressions import RawSQL, Window
+from django.db.models.functions import Random
 from django.db.models.sql.subqueries import DeleteQuery, UpdateQuery
 from django.db.models.sql.where import ExtraWhere
 
@@ -48,9 +49,21 @@ class Levels:
         """SQL that the project has written, as it stands in the statement."""
         self.sql = ""
         """What they were compiled to, if they were compiled to be known."""
-        self.is_fickle = False
-        """Whether two servers may give an expression two values for one row."""
+        self.drawn = 0
+        """How many expressions are plain chance."""
+        self._is_fickle = False
         self._open: list[Level] = []
+
+    @property
+    def is_fickle(self) -> bool:
+        """Whether two servers may give an expression two values for one row."""
+        return self._is_fickle or self.drawn > 0
+
+    def only_shuffles(self, query: Any) -> bool:
+        """Say whether chance decides on nothing but the order of plain rows."""
+        is_plain = query.group_by is None and not (query.distinct or query.combinator)
+        marks = [o for o in query.order_by if o == "?" or isinstance(o, Random)]
+        return is_plain and not self._is_fickle and self.drawn == len(marks)
 
     def enter(self, query: Any) -> None:
         level = Level(query, self._open[-1] if self._open else None)
@@ -75,7 +88,10 @@ class Levels:
             self.by_hand += [node.sql] if hasattr(node, "sql") else node.sqls
         elif kind == "window":
             self._open[-1].windows.append(node)
-        self.is_fickle |= kind == "fickle" or is_rewritten(node)
+        elif kind == "fickle":
+            self.drawn += node.__class__ is Random
+            self._is_fickle |= node.__class__ is not Random
+        self._is_fickle |= is_rewritten(node)
 
     def grouped(self, expressions: list[Any]) -> None:
         if self._open:

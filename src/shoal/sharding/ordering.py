@@ -19,7 +19,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import FieldError
 from django.db.models.expressions import Col, ColPairs, Ref
-from django.db.models.functions import Collate
+from django.db.models.functions import Collate, Random
 
 from shoal.placement.keys import end_of
 
@@ -75,9 +75,13 @@ class OrderKeys:
         """Columns of the answer itself; `None`: there are no others."""
 
     def add(
-        self, compiler: Any, order_by: Sequence[Any], select: Sequence[Any]
+        self, compiler: Any, order_by: list[Any], select: Sequence[Any]
     ) -> list[Any]:
-        """Note where each expression is found; return those to select in addition."""
+        """
+        Note where each expression is found; return those to select in addition.
+
+        Chance is selected, and in `order_by` that column is named: it would be another.
+        """
         query = compiler.query
         there = [one for selected in select for one in _columns(compiler, selected)]
         widths = accumulate((_width(one) for one, _, _ in select), initial=0)
@@ -96,7 +100,7 @@ class OrderKeys:
 
         # Django leaves out what only the model says of the order of groups.
         is_left_out = query.group_by is not None and compiler._meta_ordering
-        for order, _ in () if is_left_out else order_by:
+        for at, (order, sql) in enumerate(() if is_left_out else order_by):
             source: Any = order.expression
             nulls_first = _nulls_first(order, self._vendor)
             if isinstance(source, Ref):
@@ -108,20 +112,28 @@ class OrderKeys:
             else:
                 sources = _parts(source)
                 places = [place(part) for part in sources]
+            order_by[at] = order, _by_column(compiler, order, places[0], sql)
             self.is_alike &= all(is_alike(part, self._vendor) for part in sources)
             for index in places:
                 self.keys.append(OrderKey(index, order.descending, nulls_first))
-        if query.group_by is None:
-            # Rows that are equal in this come by their primary key.
-            for column in _primary_key(query):
-                sql, params = compiler.compile(column)
-                # What is not selected would make more rows different.
-                is_fixed = query.distinct and not query.distinct_fields
-                if not is_fixed or (sql, tuple(params)) in there:
-                    self.keys.append(OrderKey(place(column), False, nulls_first=False))
+        # Rows that are equal in this come by their primary key.
+        for column in _primary_key(query) if query.group_by is None else ():
+            sql, params = compiler.compile(column)
+            # What is not selected would make more rows different.
+            is_fixed = query.distinct and not query.distinct_fields
+            if not is_fixed or (sql, tuple(params)) in there:
+                self.keys.append(OrderKey(place(column), False, nulls_first=False))
         self.there, self.more = there, [alias for _, _, alias in more]
         self.width = width if more else None
         return more
+
+
+def _by_column(compiler: Any, order: Any, index: int, sql: Any) -> Any:
+    """Return the SQL of an order, for chance that of the column with its values."""
+    if not isinstance(order.expression, Random):
+        return sql
+    name = compiler.connection.ops.quote_name(f"shoal_{index}")
+    return f"{name} DESC" if order.descending else name, (), True
 
 
 def _parts(expression: Any) -> list[Any]:

@@ -40,7 +40,7 @@ def scattering(compiler: Any, levels: Levels, where: Any) -> "Scattering | None"
     base = tops[0] if len(tops) == 1 else None
     if base is None or query.select_for_update or query.explain_info:
         return None
-    if levels.by_hand or levels.is_fickle:
+    if levels.by_hand or (levels.is_fickle and not levels.only_shuffles(query)):
         return None
     folds: list[Fold] = []
     inner_query = getattr(query, "inner_query", None)

@@ -30,7 +30,7 @@ from django.db.models.lookups import In
 from tests.sharded.beside import rows_of, same
 from tests.sharded.models import Book, Category, Product, Review, Stock
 from tests.sharded.places import product_on
-from tests.sharded.shop import SHARDS, SHOP
+from tests.sharded.shop import SHARDS, SHOP, TWIN
 
 products, reviews = Product.objects, Review.objects
 
@@ -303,3 +303,37 @@ def test_other_shards_are_stopped_where_one_fails(goods: str) -> None:
         ask(asked[1:], sleep, [60])
     assert time.monotonic() - begun < 30
     fail.execute("SELECT 1")
+
+
+def test_chance_orders_rows(goods: str, asked: Any) -> None:
+    event, found = asked(lambda: products.order_by("?"))
+    assert event == "query_scattered"
+    assert {row.pk for row in found} == {
+        *products.using(TWIN).values_list("pk", flat=True)
+    }
+    orders = {
+        tuple(products.using(SHOP).order_by(Random()).values_list("pk", flat=True)[:9])
+        for _ in range(9)
+    }
+    assert len(orders) > 1
+    assert all(len(order) == len({*order}) == 9 for order in orders)
+
+
+def test_chance_is_fair_to_rows_of_small_shards(shop: str) -> None:
+    """A row alone on its shard is not drawn more often than one among many."""
+    alone = product_on(SHARDS[0]).pk
+    for _ in range(19):
+        product_on(SHARDS[1])
+    drawn = [products.using(SHOP).order_by("?")[0].pk for _ in range(200)]
+    # 10 are expected; 100 if each shard were as likely as the other.
+    assert drawn.count(alone) < 40
+
+
+def test_chance_elsewhere_is_gathered(goods: str, asked: Any) -> None:
+    for made in (
+        lambda: products.annotate(r=Random()).order_by("?").only("pk"),
+        lambda: products.values("name").distinct().order_by("?"),
+        lambda: products.order_by("?").annotate(n=Count("reviews")),
+    ):
+        event, _ = asked(made)
+        assert event == "query_gathered"
