@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from django.db import NotSupportedError, connections, transaction
+from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Avg, Count, Window
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
@@ -130,6 +131,18 @@ def test_a_setting_forbids_for_all(shop: str) -> None:
             scattered()
             with pytest.raises(GatherForbidden):
                 gathered()
+
+
+def test_migrate_finds_out_what_is_applied(shop: str) -> None:
+    recorder = MigrationRecorder(connections[SHOP])
+    recorder.ensure_schema()
+    try:
+        recorder.record_applied("sharded", "0001_initial")
+        with override_settings(SHOAL=setting(SCATTER="error", GATHER="error")):
+            assert ("sharded", "0001_initial") in recorder.applied_migrations()
+    finally:
+        with connections[SHOP].schema_editor() as editor:
+            editor.delete_model(recorder.Migration)
 
 
 def test_as_decorators_sync_and_async(shop: str) -> None:
