@@ -63,8 +63,8 @@ def place() -> Place:
     What a process keeps from there it keeps under this: a test database is another.
     """
     alias = control_alias()
-    database = connections.settings[alias]
-    return (alias, *(str(database[key]) for key in ("HOST", "PORT", "NAME")))
+    at = connections.settings[alias]
+    return alias, str(at["HOST"]), str(at["PORT"]), str(at["NAME"])
 
 
 class Control:

@@ -287,9 +287,10 @@ def values_of(node: Any) -> list[Any] | None:
         sides = list(sides)
     found = []
     for value in sides:
-        parts = value if isinstance(value, list | tuple) else [value]
-        if any(hasattr(part, "resolve_expression") for part in parts):
-            return None
+        parts = value if isinstance(value, list | tuple) else (value,)
+        for part in parts:
+            if hasattr(part, "resolve_expression"):
+                return None
         if value is not None:
             # Nothing equals NULL.
             found.append(value)

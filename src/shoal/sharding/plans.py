@@ -27,6 +27,7 @@ from shoal.types import Alias
 MOST = 1000
 """Shapes of one model. A project has fewer; where it builds endless ones, all go."""
 _KEPT = "_shoal_plans"
+_COMPARING = (Exact, In)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +48,21 @@ class Pinned:
             if not _is_and(node) or position >= len(node.children):
                 return None
             node = node.children[position]
-        column = node.lhs if isinstance(node, Exact | In) else None
+        column = node.lhs if isinstance(node, _COMPARING) else None
         if type(column) is not Col or column.alias != self.alias:
             return None
         values = values_of(node) if column.target.column == self.column else None
         if not values:
             return None
-        buckets = bucket_map(cluster)
+        buckets, bucket = bucket_map(cluster), self.scheme.bucket
         try:
-            found = {buckets.shard_of(self.scheme.bucket(value)) for value in values}
+            found = buckets.shard_of(bucket(values[0]))
+            for value in values[1:]:
+                if buckets.shard_of(bucket(value)) != found:
+                    return None
         except ShoalError:
             return None
-        return found.pop() if len(found) == 1 else None
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,21 @@ class HomeDriver:
         """Leave that to the home shard: it is its connection."""
 
 
+class Answering:
+    """A block in which one more statement is at work: a class, since each query is."""
+
+    __slots__ = ("_statement", "_statements")
+
+    def __init__(self, statements: list[Any], statement: Any) -> None:
+        self._statements, self._statement = statements, statement
+
+    def __enter__(self) -> None:
+        self._statements.append(self._statement)
+
+    def __exit__(self, *error: object) -> None:
+        self._statements.remove(self._statement)
+
+
 class ShardedConnection(_Base):
     """Goes before the vendor's `DatabaseWrapper` among the bases of a class."""
 
@@ -120,7 +135,8 @@ class ShardedConnection(_Base):
         if self.in_transaction or self._mark:
             return self.shard(alias)
         _, shard = get_topology().by_alias[alias]
-        return watched(connections[members.for_read(shard)])
+        chosen = members.for_read(shard) if shard.replicas else alias
+        return watched(connections[chosen])
 
     @property
     def in_transaction(self) -> bool:
@@ -220,14 +236,9 @@ class ShardedConnection(_Base):
         with self.home.temporary_connection() as cursor:
             yield cursor
 
-    @contextlib.contextmanager
-    def answering(self, statement: Any) -> Iterator[None]:
+    def answering(self, statement: Any) -> Answering:
         """Let `statement` answer what cursors of this block execute."""
-        self.statements.append(statement)
-        try:
-            yield
-        finally:
-            self.statements.remove(statement)
+        return Answering(self.statements, statement)
 
     # Transactions.
 
