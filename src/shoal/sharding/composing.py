@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
+from django.db import DatabaseError
 
 from shoal.errors import GatherTooLarge
 from shoal.sharding.carrying import Source, carry_each, read_columns
@@ -157,7 +158,11 @@ class Composed:
             columns = [
                 Column(name=name, type=declared.get(name, "")) for name in piece.columns
             ]
-            scratch.make_for(table, columns, *piece.part())
+            try:
+                scratch.make_for(table, columns, *piece.part())
+            except DatabaseError:
+                # Rows of an answer may be wider than those of a table.
+                return None
             piece.types = scratch.types(table)
         try:
             return self.whole()
@@ -165,7 +170,7 @@ class Composed:
             return None
 
     def answer(self) -> Rows | None:
-        """Return the rows; `None` if only the types of the parts say it is not so."""
+        """Return the rows; `None` if only the home server says that this is no way."""
         name = self._connection.home.settings_dict["NAME"]
         with self._connection.scratch.opened(name) as scratch:
             whole = self.whole_over(scratch)
@@ -175,8 +180,13 @@ class Composed:
             for table, piece in self._tables():
                 left -= self._fill(scratch, table, piece, left)
             with scratch.cursor() as cursor:
-                cursor.execute(*whole)
-                return Rows(cursor, width=self._width)
+                try:
+                    cursor.execute(*whole)
+                    return Rows(cursor, width=self._width)
+                except DatabaseError:
+                    # A constant takes the type and the collation of what it meets, and
+                    # a column has its own. Where it is an error, rows give it as well.
+                    return None
 
     def _fill(self, scratch: Any, table: str, piece: Piece, left: int) -> int:
         connections = []

@@ -5,13 +5,18 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import connections, transaction
+from django.db import ProgrammingError, connections, transaction
 from django.db.models import (
     Avg,
     Case,
+    CharField,
     Count,
+    DateTimeField,
+    DecimalField,
     Exists,
+    ExpressionWrapper,
     F,
+    IntegerField,
     Max,
     OuterRef,
     Q,
@@ -21,7 +26,14 @@ from django.db.models import (
     When,
     Window,
 )
-from django.db.models.functions import Collate, Concat, Lower, RowNumber, Upper
+from django.db.models.functions import (
+    Cast,
+    Collate,
+    Concat,
+    Lower,
+    RowNumber,
+    Upper,
+)
 
 from shoal.errors import GatherTooLarge
 from shoal.routing import unguarded
@@ -29,7 +41,7 @@ from tests.integration.sharding.test_gathering import limited
 from tests.sharded.beside import rows_of, same
 from tests.sharded.models import Author, Product, Review, Stock
 from tests.sharded.places import product_on
-from tests.sharded.shop import SHARDS, SHOP, TWIN
+from tests.sharded.shop import SHARDS, SHOP, TWIN, routed_to
 
 products, reviews = Product.objects, Review.objects
 NOCASE = {"postgresql": "C", "mysql": "utf8mb4_general_ci", "sqlite": "NOCASE"}
@@ -187,6 +199,119 @@ def test_the_first_row_of_each(goods: str, asked: Any, on: list[str]) -> None:
         assert same(made, found)
     by_chance = [row.pk for row in products.using(SHOP).distinct(*on)]
     assert len(by_chance) == products.using(TWIN).distinct(*on).count()
+
+
+FIRST: dict[str, Callable[[], Any]] = {
+    "ordered by the second": lambda: (
+        products.distinct("category", "active").order_by("active")
+        .values_list("active", "category")
+    ),
+    "ordered by the second, a slice": lambda: (
+        products.distinct("category", "active").order_by("active")[1:4]
+        .values_list("active", "category")
+    ),
+    "of values in a document": lambda: (
+        products.distinct("data__a", "data__b").order_by("data__a", "data__b", "pk")
+    ),
+    "of a relation": lambda: (
+        reviews.distinct("product__name").order_by("-product__name", "-pk")
+    ),
+    "of an annotation": lambda: (
+        products.annotate(x=Lower("name")).distinct("x").order_by("x", "-pk")[2:]
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_the_first_row_of_each_in_some_order(goods: str, asked: Any, name: str) -> None:
+    if goods != "postgresql":
+        pytest.skip("Only PostgreSQL has DISTINCT ON.")
+    for number, row in enumerate(products.using(SHOP)):
+        row.data = {"a": number % 2, "b": number % 3}
+        for alias in (SHOP, TWIN):
+            with unguarded(TWIN), routed_to(alias):
+                row.save(using=alias)
+    _, found = asked(FIRST[name])
+    assert found
+    assert same(FIRST[name], found)
+
+
+LONG = "x" * 70
+MEETING: dict[str, Callable[[], Any]] = {
+    "names in two cases": lambda: (
+        products.annotate(x=Lower("name"), X=Upper("name")).order_by("name", "pk")
+    ),
+    "names in two cases, united": lambda: (
+        few().annotate(x=Lower("name"), X=Upper("name")).values_list("x", "X")
+        .union(cheap().annotate(x=Lower("name"), X=Value("")).values_list("x", "X"))
+    ),
+    "long names": lambda: (
+        products.annotate(**{f"{LONG}a": Lower("name"), f"{LONG}b": Upper("name")})
+        .order_by("name", "pk")[:3]
+    ),
+    "a name of its own": lambda: (
+        products.annotate(Shoal_1=Lower("name")).order_by("name", "pk")
+        .values_list("Shoal_1")
+    ),
+    "a wide row": lambda: (
+        products.annotate(**{f"c{n}": Cast("name", CharField(max_length=255))
+                             for n in range(80)})
+        .order_by("name", "pk")[:2]
+    ),
+    "NULL before numbers": lambda: (
+        few().values_list(Value(None, DecimalField()))
+        .union(cheap().values_list("price"))
+    ),
+    "NULL after numbers": lambda: (
+        reviews.values_list("stars", "pk")
+        .union(few().values_list(Value(None, IntegerField()), "pk"))
+    ),
+    "NULL after times": lambda: (
+        few().values_list("added")
+        .union(cheap().values_list(Value(None, DateTimeField())))
+    ),
+    "NULL before texts": lambda: (
+        few().values_list(Value(None, CharField())).union(cheap().values_list("name"))
+    ),
+    "NULL in another": lambda: (
+        few().values_list("price")
+        .union(cheap().values_list(ExpressionWrapper(Value(None), DecimalField())))
+    ),
+    "a text and a column": lambda: (
+        few().values_list(Value("N1")).union(cheap().values_list("name"))
+    ),
+    "a text and a condition": lambda: (
+        few().annotate(x=Case(When(price__gt=0, then=Value("n")), default=Value("o")))
+        .values_list("x").union(cheap().values_list("name"))
+    ),
+    "two texts": lambda: (
+        few().values_list(Value("a"), "pk").union(cheap().values_list(Value("b"), "pk"))
+    ),
+    "two collations": lambda: (
+        few().annotate(x=Collate("name", NOCASE[connections[SHOP].vendor]))
+        .values_list("x").union(cheap().values_list("name"))
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MEETING)
+def test_what_no_table_can_have(goods: str, asked: Any, name: str) -> None:
+    """Names, and what takes its type of what it meets."""
+    _, found = asked(MEETING[name])
+    assert found
+    assert same(MEETING[name], found)
+
+
+def test_an_error_of_one_database(goods: str) -> None:
+    if goods != "postgresql":
+        pytest.skip("Others unite texts and numbers.")
+    united = few().values_list("name").union(reviews.values_list("stars"))
+    for alias in (SHOP, TWIN):
+        with transaction.atomic(using=alias):
+            with pytest.raises(ProgrammingError, match="cannot be matched"):
+                list(united.using(alias))
+            # The shards' own transactions are not broken.
+            assert alias == TWIN or few().using(alias).exists()
 
 
 @pytest.mark.parametrize("descending", [True, False])
