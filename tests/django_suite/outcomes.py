@@ -61,7 +61,7 @@ def _note(
     outcome = Outcome(
         entry["outcome"], entry.get("error", ""), entry.get("traceback", "")
     )
-    for test in _tests(entry["test"], planned):
+    for test in tests_of(entry["test"], planned):
         kind = "withheld" if _withheld(test, outcome, denied) else outcome.kind
         ended = Outcome(kind, outcome.error, outcome.traceback)
         if test not in found or _rank(ended) > _rank(found[test]):
@@ -72,7 +72,7 @@ def _rank(outcome: Outcome) -> int:
     return RANKS.index(outcome.kind)
 
 
-def _tests(name: str, planned: list[str]) -> list[str]:
+def tests_of(name: str, planned: list[str]) -> list[str]:
     """Return the tests that an outcome is of: a whole class, if its set-up failed."""
     holder = HOLDER.fullmatch(name)
     if holder is None:

@@ -1,6 +1,9 @@
-"""Takes a suite inside Django's runtests.py, gives one line of JSON for each outcome.
+"""
+Takes a suite inside Django's runtests.py, gives one line of JSON for each outcome, and
+one for what each test asked the sharded alias.
 
-This is the TEST_RUNNER of settings.py. What the lines say is read by outcomes.py.
+This is the TEST_RUNNER of settings.py. What the lines say is read by outcomes.py and
+answers.py.
 """
 
 import json
@@ -9,6 +12,7 @@ import traceback
 import unittest
 from typing import Any
 
+from django.conf import settings
 from django.db import connections
 from django.test.runner import DiscoverRunner
 from django.test.utils import iter_test_cases  # type: ignore[attr-defined]
@@ -22,7 +26,29 @@ def record(**line: Any) -> None:
 
 
 class RecordingResult(unittest.TextTestResult):
-    """Writes down how each test ended, as soon as it has."""
+    """Writes down how each test ended, as soon as it has, and what it asked."""
+
+    tally: Any = None
+    """Counts what the sharded alias is asked; `None`: there is none."""
+    _class: type | None = None
+
+    def startTest(self, test: Any) -> None:
+        # Django prepares a test and tidies up after it outside of what unittest calls
+        # the test. What the last test of a class leaves counts for the next class.
+        new, self._class = type(test) is not self._class, type(test)
+        where = f"{self._class.__module__}.{self._class.__qualname__}"
+        self.answered(f"setUpClass ({where})" if new else test.id())
+        super().startTest(test)
+
+    def stopTest(self, test: Any) -> None:
+        self.answered(test.id())
+        super().stopTest(test)
+
+    def answered(self, name: str) -> None:
+        """Write down what was asked since this was last called."""
+        taken = self.tally.take() if self.tally else {}
+        if taken:
+            record(asked=name, **taken)
 
     def addSuccess(self, test: Any) -> None:
         super().addSuccess(test)
@@ -34,6 +60,7 @@ class RecordingResult(unittest.TextTestResult):
 
     def addError(self, test: Any, err: Any) -> None:
         super().addError(test, err)
+        self.answered(test.id())
         record_failure(test, err)
 
     def addSubTest(self, test: Any, subtest: Any, err: Any) -> None:
@@ -74,7 +101,18 @@ class RecordingRunner(DiscoverRunner):
     def run_suite(self, suite: Any, **kwargs: Any) -> Any:
         record(planned=[test.id() for test in iter_test_cases(suite)])
         record(**denied())
+        if is_sharded():
+            # It imports models: only here, and only where Shoal is installed.
+            from tests.django_suite import tally
+
+            sharded = settings.SHOAL["CLUSTERS"]["default"]
+            forbidden = sharded.get("GATHER") == "error"
+            RecordingResult.tally = tally.begin(forbidden=forbidden)
         return super().run_suite(suite, **kwargs)
+
+
+def is_sharded() -> bool:
+    return "s0" in connections
 
 
 def denied() -> dict[str, list[str]]:
@@ -83,7 +121,7 @@ def denied() -> dict[str, list[str]]:
 
     Tests are skipped for that, which one database would pass: not in silence.
     """
-    if "s0" not in connections:
+    if not is_sharded():
         return {"features": [], "skips": []}
     alias, home = connections["default"].features, connections["s0"].features
     names = [name for name in dir(home) if not name.startswith("_")]

@@ -10,11 +10,13 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import django
 
 from tests.django_suite import listed, report
+from tests.django_suite.answers import Answers
 from tests.django_suite.failure import SuiteError
 from tests.django_suite.listed import Setting
 from tests.django_suite.outcomes import Outcome
@@ -46,6 +48,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("modules", nargs="*", help="instead of all in modules.txt")
     made.add_argument("--vendor", choices=("sqlite", "postgresql"), default="sqlite")
     made.add_argument("--plain", action="store_true", help="on one database, unsharded")
+    made.add_argument(
+        "--no-gather",
+        action="store_true",
+        help='set "GATHER": "error"; a test that has to gather is only counted',
+    )
     made.add_argument("--parallel", type=int, default=1, metavar="N")
     made.add_argument("-k", action="append", default=[], metavar="PATTERN")
     made.add_argument("--triage", type=Path, metavar="FILE", help="write all failures")
@@ -53,6 +60,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run_suite(options: argparse.Namespace) -> int:
+    if options.plain and options.no_gather:
+        raise SuiteError(
+            "One database has nothing to gather.",
+            hint="Leave out --plain or --no-gather.",
+        )
     labels = options.modules or modules(MODULES.read_text(), options.vendor)
     version = ".".join(django.__version__.split(".")[:2])
     setting = Setting(options.vendor, version, options.plain)
@@ -66,17 +78,24 @@ def run_suite(options: argparse.Namespace) -> int:
     with sites(
         options.vendor, plain=options.plain, workers=max(1, options.parallel)
     ) as there:
+        if options.no_gather:
+            there = [replace(site, gather="error") for site in there]
         patterns = [word for pattern in options.k for word in ("-k", pattern)]
         for run in run_all(labels, there, tests=tests, folder=folder, options=patterns):
             runs.append(run)
             verdict = judge(run.outcomes, expected)
-            print(report.line(run.label, verdict, run.seconds), flush=True)
+            print(report.line(run.label, verdict, run.answers, run.seconds), flush=True)
     whole = () if options.k else (label for label in labels if "." not in label)
     verdict = judge(together(runs), expected, whole=whole)
-    conclude(verdict, runs, time.monotonic() - begun, folder)
+    answers = sum((run.answers for run in runs), Answers())
+    conclude(verdict, answers, runs, time.monotonic() - begun, folder)
     if options.triage:
         write_triage(options.triage, runs)
-    return 0 if verdict.good else 1
+    # A few modules may be the very ones that gather.
+    too_much = "" if options.modules or options.k else report.too_much(answers)
+    if too_much:
+        print(f"\n{too_much}")
+    return 0 if verdict.good and not too_much else 1
 
 
 def modules(text: str, vendor: str) -> list[str]:
@@ -100,8 +119,12 @@ def together(runs: Iterable[Run]) -> dict[str, Outcome]:
     return {test: outcome for run in runs for test, outcome in run.outcomes.items()}
 
 
-def conclude(verdict: Verdict, runs: list[Run], seconds: float, folder: Path) -> None:
-    print(report.line(f"{len(runs)} modules", verdict, seconds))
+def conclude(
+    verdict: Verdict, answers: Answers, runs: list[Run], seconds: float, folder: Path
+) -> None:
+    print(report.line(f"{len(runs)} modules", verdict, answers, seconds))
+    for text in report.ways(answers, verdict.ran):
+        print(text)
     for text in report.complaints(verdict):
         print(text)
     if verdict.new:

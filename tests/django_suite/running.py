@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.django_suite import recording
+from tests.django_suite.answers import Answers, forgiven, read_answers
 from tests.django_suite.outcomes import Outcome, read
 from tests.django_suite.site import Site
 from tests.django_suite.source import ROOT
@@ -30,6 +31,7 @@ class Run:
 
     label: str
     outcomes: Mapping[str, Outcome]
+    answers: Answers
     seconds: float
     log: Path
 
@@ -71,14 +73,19 @@ def run(
     begun = time.monotonic()
     status = _runtests(label, site, tests, lines, log, options)
     said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    outcomes = read(
-        lines.read_text(encoding="utf-8").splitlines(),
+    recorded = lines.read_text(encoding="utf-8").splitlines()
+    last = said[-1] if said else ""
+    outcomes = read(recorded, label=label, status=status, last=last)
+    answers = read_answers(recorded)
+    if site.gather == "error":
+        outcomes = forgiven(outcomes, answers)
+    return Run(
         label=label,
-        status=status,
-        last=said[-1] if said else "",
+        outcomes=outcomes,
+        answers=answers,
+        seconds=time.monotonic() - begun,
+        log=log,
     )
-    seconds = time.monotonic() - begun
-    return Run(label=label, outcomes=outcomes, seconds=seconds, log=log)
 
 
 def _runtests(

@@ -14,10 +14,12 @@ SITE = Site.of_environment()
 
 DATABASES = SITE.databases
 if not SITE.plain:
-    SHOAL = {
-        "CLUSTERS": {"default": {"SHARDS": ["s0", "s1", "s2", "s3"], "IDS": "plain"}},
-        "CONTROL": "s0",
+    sharded = {
+        "SHARDS": ["s0", "s1", "s2", "s3"],
+        "IDS": "plain",
+        "GATHER": SITE.gather,
     }
+    SHOAL = {"CLUSTERS": {"default": sharded}, "CONTROL": "s0"}
     # runtests.py puts a list of its own in the place of INSTALLED_APPS, right after it
     # has read this file. What shall be installed has to be on that list.
     sys.modules["__main__"].ALWAYS_INSTALLED_APPS.append("shoal")

@@ -41,6 +41,8 @@ class Site:
     databases: Mapping[str, Mapping[str, Any]]
     plain: bool
     """Whether `default` is one ordinary database."""
+    gather: Literal["allow", "error"] = "allow"
+    """What the sharded alias does with a query that no cheaper way answers."""
 
     def variable(self) -> dict[str, str]:
         """Return the environment variable that carries this to runtests.py."""

@@ -48,6 +48,7 @@ def judge(
     there can it be said that a listed test does not exist.
     """
     lines = {line.test: line for line in listed}
+    unknown = {test for test, o in outcomes.items() if o.kind == "gathers"}
     bad = {test: o for test, o in outcomes.items() if o.kind in BAD}
     modules = frozenset(whole)
     return Verdict(
@@ -58,7 +59,7 @@ def judge(
             sorted(
                 test
                 for test, line in lines.items()
-                if test in outcomes and test not in bad and not line.flaky
+                if test in outcomes.keys() - bad.keys() - unknown and not line.flaky
             )
         ),
         gone=tuple(

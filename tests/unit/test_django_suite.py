@@ -2,17 +2,22 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from tests.django_suite import listed, report
+from tests.django_suite import listed, report, tally
+from tests.django_suite.answers import Answers, forgiven, read_answers
 from tests.django_suite.failure import SuiteError
 from tests.django_suite.listed import Setting
 from tests.django_suite.outcomes import Outcome, read
-from tests.django_suite.run import EXPECTED, MODULES, modules, parser
+from tests.django_suite.run import EXPECTED, MODULES, main, modules, parser
 from tests.django_suite.site import SHARDED, site
 from tests.django_suite.source import pinned
 from tests.django_suite.verdict import by_error, gist, judge
+
+from shoal.sharding import reading
+from shoal.sharding.occurrences import Levels
 
 TEXT = """
 # A comment.
@@ -195,9 +200,148 @@ def test_values_do_not_part_one_error_into_many(error: str, said: str) -> None:
 
 def test_the_line_of_a_module_has_its_numbers() -> None:
     verdict = judge({"a.one": FAILED, "a.two": PASSED}, ())
-    numbers = report.line("a", verdict, 1.25).split()
-    assert numbers == ["a", "2", "1", "0", "0", "1", "1.2"]
-    assert len(report.line("a", verdict, 1.25)) == len(report.heading())
+    text = report.line("a", verdict, Answers(gathering=frozenset({"a.two"})), 1.25)
+    assert text.split() == ["a", "2", "1", "0", "0", "1", "1", "1.2"]
+    assert len(text) == len(report.heading())
+
+
+def asked(test: str, way: str, why: str = "") -> dict[str, object]:
+    grounds = {why: 2} if why else {}
+    return {"asked": test, "ways": {way: 2}, "grounds": grounds}
+
+
+def test_what_a_class_sets_up_is_needed_by_each_of_its_tests() -> None:
+    found = read_answers(
+        lines(
+            {"planned": ["a.A.one", "a.A.two", "a.AB.one", "a.AB.two", "a.C.one"]},
+            asked("setUpClass (a.A)", "gather", "a join"),
+            asked("a.A.one", "gather", "a join"),
+            asked("a.AB.one", "scatter"),
+            asked("a.AB.two", "gather", "a window"),
+            asked("tearDownClass (a.AB)", "gather", "a window"),
+        )
+    )
+    assert found.gathering == {"a.A.one", "a.A.two", "a.AB.two"}
+    assert found.asking == {*found.gathering, "a.AB.one"}
+    assert found.ways == {"gather": 8, "scatter": 2}
+    assert found.grounds == {"a join": 4, "a window": 4}
+    assert found.share == 3 / 4
+
+
+def test_the_share_is_printed_and_has_a_limit() -> None:
+    tests = [f"a.{number}" for number in range(1500)]
+    answers = Answers(
+        asking=frozenset(tests),
+        gathering=frozenset(tests[:499]),
+        ways={"one shard": 7, "scatter": 1000, "gather": 3},
+        grounds={"a window": 1, "a join": 2},
+    )
+    assert list(report.ways(answers, 2000)) == [
+        "gather: 499 of 2,000 tests (24.9%), 33.3% of the 1,500 that query the sharded "
+        "alias; queries: one shard 7, scattered 1,000, merged 0, gathered 3",
+        "        2  a join",
+        "        1  a window",
+    ]
+    assert not report.too_much(answers)
+    more = replace(answers, gathering=frozenset(tests[:500]))
+    assert report.too_much(more) == (
+        "33.3% of the tests that query the sharded alias need to gather, where fewer "
+        "than 33.3% may: a cheaper way has been lost."
+    )
+    assert list(report.ways(Answers(), 5)) == []
+    assert not report.too_much(Answers())
+
+
+def test_who_may_not_gather_and_has_to_is_neither_good_nor_bad() -> None:
+    (first, *_) = listed.parse(TEXT)
+    outcomes = {
+        first.test: FAILED,
+        "a.passed": PASSED,
+        "a.skipped": Outcome("skipped"),
+        "a.other": FAILED,
+    }
+    gathering = frozenset({first.test, "a.passed", "a.skipped"})
+    found = forgiven(outcomes, Answers(gathering=gathering))
+    assert [outcome.kind for outcome in found.values()] == [
+        "gathers",
+        "gathers",
+        "skipped",
+        "failed",
+    ]
+    verdict = judge(found, [first])
+    assert list(verdict.new) == ["a.other"]
+    assert not verdict.healed
+
+
+@dataclass
+class Planned:
+    """A way that says a plan, and gives an answer."""
+
+    planned: object
+    answered: object
+
+    def plan(self, sql: str, params: object) -> object:
+        return self.planned
+
+    def answer(self, sql: str, params: object, *, is_chunked: bool) -> object:
+        return self.answered
+
+    def shape(self) -> None:
+        return None
+
+
+class Scattered(Planned):
+    pass
+
+
+class Brought(Planned):
+    pass
+
+
+@pytest.fixture
+def ways(monkeypatch: pytest.MonkeyPatch) -> list[Planned]:
+    """Stand in for the ways of a query; what a tally puts in their place goes again."""
+    found: list[Planned] = []
+    monkeypatch.setattr(reading, "ways", lambda compiler, levels, where: iter(found))
+    monkeypatch.setattr(reading, "asked", lambda *args: None)
+    monkeypatch.setattr(reading, "scattered", lambda *args: None)
+    monkeypatch.setattr(tally, "WAYS", {Scattered: "scatter", Brought: "gather"})
+    monkeypatch.setattr(tally, "ground", lambda *args: "a join")
+    return found
+
+
+def answer() -> object:
+    found = (
+        way.answer("SELECT", (), is_chunked=False)
+        for way in reading.ways(None, Levels(), None)
+    )
+    return next(rows for rows in found if rows is not None)
+
+
+def test_the_way_that_answers_is_counted(ways: list[Planned]) -> None:
+    counts = tally.begin(forbidden=False)
+    ways[:] = [Scattered("plan", "rows"), Brought("plan", "all")]
+    assert answer() == "rows"
+    assert counts.take() == {"ways": {"scatter": 1}, "grounds": {}}
+    ways[0] = Scattered(None, None)
+    assert answer() == "all"
+    reading.asked("shop", "shop_0", None)
+    reading.scattered("shop", ["shop_0"], None)
+    assert counts.take() == {
+        "ways": {"gather": 1, "one shard": 1, "scatter": 1},
+        "grounds": {"a join": 1},
+    }
+    assert counts.take() == {}
+
+
+def test_nothing_is_gathered_that_has_a_plan(ways: list[Planned]) -> None:
+    ways[:] = [Scattered("plan", None), Brought("plan", "all")]
+    counts = tally.begin(forbidden=True)
+    with pytest.raises(AssertionError, match="A plan says 'scatter', but gathered"):
+        answer()
+    assert counts.take() == {}
+    ways[0] = Scattered(None, None)
+    assert answer() == "all"
 
 
 def test_the_source_must_have_a_pinned_hash() -> None:
@@ -226,3 +370,11 @@ def test_arguments_may_stand_in_any_order(tmp_path: Path) -> None:
         ["x"],
     )
     assert not options.plain
+    assert not options.no_gather
+
+
+def test_one_database_has_nothing_to_gather(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--plain", "--no-gather"]) == 1
+    assert capsys.readouterr().err == (
+        "One database has nothing to gather.\nHint: Leave out --plain or --no-gather.\n"
+    )
