@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 from benchmarks import lab, router, sessions, sharding
+from benchmarks.sharding import plot
 
 BENCHMARKS = {
     "router": router.main,
@@ -25,6 +26,9 @@ LEAST = {"reads": 1, "rows": 100}
 
 def main() -> int:
     options = parse()
+    if options.plot:
+        print(plot.draw(options.rows or sharding.ROWS))
+        return 0
     names = options.names or list(BENCHMARKS)
     if len(names) > 1:
         return max([run(name, options) for name in names])
@@ -43,6 +47,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, metavar="N", help="of reviews in sharding")
     parser.add_argument(
         "--no-record", dest="keep", action="store_false", help="leave history alone"
+    )
+    parser.add_argument(
+        "--plot",
+        action="store_true",
+        help="measure nothing; draw the newest record of sharding into the docs",
     )
     options = parser.parse_args()
     for name in options.names:

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from benchmarks.sharding.measuring import Way
 from benchmarks.sharding.places import SHARDS
 
-AT_ONCE = "all shards at once, unmerged"
-IN_ONE_PROCESS = "the same, one process each"
+AT_ONCE = "all at once, unmerged"
+IN_ONE_PROCESS = "all at once, one process"
 
 
 class Asked(NamedTuple):

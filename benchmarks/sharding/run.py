@@ -12,6 +12,7 @@ from benchmarks.sharding import (
     keyed,
     planning,
     rows,
+    stages,
     streaming,
     writing,
 )
@@ -56,7 +57,8 @@ def main(*, rows: int = ROWS, wide: int = WIDE, keep: bool = True) -> int:
         [server] = lab
         entries = databases(server, wide)
         configure(entries)
-        found = run(Size(rows=rows, wide=wide), entries)
+        profiled: dict[str, Any] = {}
+        found = run(Size(rows=rows, wide=wide), entries, profiled)
         version = server.version
     lines = [line for part in found for line in part]
     added = planning.added(lines)
@@ -64,17 +66,22 @@ def main(*, rows: int = ROWS, wide: int = WIDE, keep: bool = True) -> int:
     show(lines, title=f"{rows:,} reviews on 4 shards, {seconds:.0f} s")
     for work, microseconds in added.items():
         print(f"{work}: {microseconds:+.0f} µs.")
+    stages.show(profiled)
     if keep:
         results = {
             "rows": rows,
             "added_us": added,
+            "profiled_ms": profiled,
             "lines": [line.as_json() for line in lines],
         }
         record("sharding", results, postgresql=version)
     return verdict(lines)
 
 
-def run(size: Size, entries: dict[str, Any]) -> list[list[Line]]:
+def run(
+    size: Size, entries: dict[str, Any], profiled: dict[str, Any]
+) -> list[list[Line]]:
+    """Measure all; note also of what takes all shards where its time goes."""
     make_tables()
     sample = rows.load(size.rows)
     rival = alchemy.contender()
@@ -83,7 +90,7 @@ def run(size: Size, entries: dict[str, Any]) -> list[list[Line]]:
     return [
         list(_keyed(sample, rival, size)),
         list(_client_alone(sample, size)),
-        list(_everywhere(sample, rival, size)),
+        list(_everywhere(sample, rival, size, profiled)),
         list(_streaming(size, entries)),
         # From here on the shards and the one database differ.
         compared(keyed.creating(sample, rival, size.calls), {USING: KEYED}),
@@ -120,12 +127,15 @@ def _client_alone(sample: rows.Sample, size: Size) -> Iterator[Line]:
             yield from compared(work, {})
 
 
-def _everywhere(sample: rows.Sample, rival: Any, size: Size) -> Iterator[Line]:
+def _everywhere(
+    sample: rows.Sample, rival: Any, size: Size, profiled: dict[str, Any]
+) -> Iterator[Line]:
     for work in everywhere.reads(sample, rival, size.rounds):
         if work.workers:
             print(f"{work.name}: a shard's server adds up to {work.workers} processes.")
         groups = {ONE_DATABASE: GROUPED} if work.name.startswith("group") else {}
         yield from compared(work, {SLOWEST: EVERYWHERE, **groups})
+        profiled[work.name] = stages.stages(work.ways["sharded"](0))
 
 
 def _streaming(size: Size, entries: dict[str, Any]) -> Iterator[Line]:
