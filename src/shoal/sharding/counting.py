@@ -1,4 +1,4 @@
-"""Lets a statement that several shards run be one in Django's log of queries."""
+"""Lets what several statements do be one query in Django's log of them."""
 
 import contextlib
 from collections.abc import Iterator
@@ -19,4 +19,16 @@ def as_one_query(connection: Any) -> Iterator[None]:
         yield
     finally:
         while len(log) > before + 1:
+            log.pop()
+
+
+@contextlib.contextmanager
+def uncounted(connection: Any) -> Iterator[None]:
+    """Keep nothing of what the block logs there: it is a part of what is to come."""
+    log = connection.queries_log
+    before = len(log)
+    try:
+        yield
+    finally:
+        while len(log) > before:
             log.pop()

@@ -35,15 +35,20 @@ class Gathering:
         self._tables: list[Table] = []
         self._locking: Locking | None = None
 
-    def lock(self, locking: Locking, primary_keys: list[Any] | None) -> None:
-        """Lock rows as they are fetched, and of the main table take only these."""
-        self._locking, self._narrowing.locked = locking, primary_keys
+    def lock(self, locking: Locking) -> None:
+        """Lock rows as they are fetched."""
+        self._locking = locking
+
+    def keep(self, primary_keys: list[Any] | None) -> None:
+        """Take only these rows of the main table; `None`: all that may matter."""
+        self._narrowing.kept = primary_keys
 
     def bring_all(self, where: Any) -> None:
         """Bring the tables whose rows are not at hand, the smallest first."""
         waiting = [table for table in where.tables() if not where.is_at_hand(table)]
         while waiting:
-            table = next_table(waiting, [one.name for one in self._tables])
+            there = [one.name for one in self._tables]
+            table = self._narrowing.first(waiting) or next_table(waiting, there)
             waiting.remove(table)
             self.bring(table, where.connections(table))
 

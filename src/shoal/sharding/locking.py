@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db.models import Q
-from django.db.models.sql.constants import MULTI
 
 from shoal.placement.buckets import bucket_map
 from shoal.placement.layout import layout_of
 from shoal.sharding.occurrences import Occurrence
+from shoal.sharding.slicing import primary_keys
 from shoal.types import Alias
 
 ATTEMPTS = 20
@@ -84,22 +84,11 @@ class Locking:
         return bool(count < query.high_mark)
 
     def _candidates(self, tried: list[Any], *, taken: int) -> list[Any]:
-        query = self._query.clone()
-        query.select_for_update = False
-        query.select_related = False
-        query.clear_select_clause()
-        pk = query.get_meta().pk
-        query.select = (pk.get_col(query.get_initial_alias()),)
         # What OFFSET skips is locked, too, as PostgreSQL does it; the answer is cut
         # out of what was locked.
-        high = query.high_mark
-        query.clear_limits()
-        if tried:
-            query.add_q(~Q(pk__in=tried))
-        if high is not None:
-            query.set_limits(0, high - taken)
-        rows = query.get_compiler(self._connection.alias).execute_sql(MULTI)
-        return list(dict.fromkeys(row[0] for chunk in rows for row in chunk))
+        high = self._query.high_mark
+        but = ~Q(pk__in=tried) if tried else None
+        return primary_keys(self._compiler, None if high is None else high - taken, but)
 
     def _locked(self, keys: Iterable[Any]) -> list[Any]:
         quote = self._connection.ops.quote_name

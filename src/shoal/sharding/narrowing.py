@@ -23,7 +23,7 @@ ALIAS = "T0"
 class Narrowing:
     """Narrows what one statement fetches."""
 
-    locked: Sequence[Any] | None = None
+    kept: Sequence[Any] | None = None
     """Primary keys: of its main table only these rows are fetched."""
 
     def __init__(self, compiler: Any, scratch: Any) -> None:
@@ -39,7 +39,7 @@ class Narrowing:
         either = WhereNode(connector=OR)
         for one in table.occurrences:
             own = [c.relabeled_clone({one.alias: ALIAS}) for c in own_conditions(one)]
-            both = [*own, *self._joined(one, there), *self._among_locked(one)]
+            both = [*own, *self._joined(one, there), *self._among_kept(one)]
             if not both:
                 return "", ()
             either.children.append(WhereNode(connector=AND, children=both))
@@ -51,12 +51,18 @@ class Narrowing:
             return " WHERE 1 = 0", ()
         return f" WHERE {sql}", params
 
-    def _among_locked(self, one: Occurrence) -> Iterator[Any]:
-        """Yield that a row of the main table is one of those that were locked."""
-        is_outermost = one.level is not None and one.level.outer is None
-        is_main = is_outermost and getattr(one.join, "parent_alias", None) is None
-        if self.locked is not None and is_main:
-            yield _Among(self._compiler.query.get_meta().pk.column, self.locked)
+    def first(self, waiting: Sequence[Table]) -> Table | None:
+        """Return the main table if its rows are known: they leave few of the others."""
+        if self.kept is None:
+            return None
+        return next(
+            (one for one in waiting if any(map(_is_main, one.occurrences))), None
+        )
+
+    def _among_kept(self, one: Occurrence) -> Iterator[Any]:
+        """Yield that a row of the main table is one of those that matter."""
+        if self.kept is not None and _is_main(one):
+            yield _Among(self._compiler.query.get_meta().pk.column, self.kept)
 
     def _joined(self, one: Occurrence, there: Sequence[str]) -> Iterator[Any]:
         """Yield that a column has one of the values that the other side has."""
@@ -75,6 +81,11 @@ class Narrowing:
             )
             values = [row[0] for row in cursor.fetchall()]
         return values if len(values) <= MOST_VALUES else None
+
+
+def _is_main(one: Occurrence) -> bool:
+    is_outermost = one.level is not None and one.level.outer is None
+    return is_outermost and getattr(one.join, "parent_alias", None) is None
 
 
 @dataclass(frozen=True)

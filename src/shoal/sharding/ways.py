@@ -19,6 +19,7 @@ from shoal.sharding.permitting import permit_gather, permit_scatter
 from shoal.sharding.plan import Part, Plan, Statement
 from shoal.sharding.plans import Shape
 from shoal.sharding.scattering import Scattering, scattering
+from shoal.sharding.slicing import keys_of_slice
 from shoal.sharding.telling import asked, gathered, scattered
 from shoal.types import Alias
 
@@ -46,7 +47,7 @@ def ways(compiler: Any, levels: Levels, where: Any) -> Iterator[Way]:
     composed = composing(compiler, levels, where)
     if composed is not None:
         yield Merged(compiler, where, composed)
-    yield Gathered(compiler, where)
+    yield Gathered(compiler, levels, where)
 
 
 class OneShard:
@@ -150,8 +151,8 @@ class Merged:
 class Gathered:
     """The rows are brought together. There is nothing that cannot be answered so."""
 
-    def __init__(self, compiler: Any, where: Any) -> None:
-        self._compiler, self._where = compiler, where
+    def __init__(self, compiler: Any, levels: Levels, where: Any) -> None:
+        self._compiler, self._levels, self._where = compiler, levels, where
 
     def plan(self, sql: str, params: Any) -> Plan:
         cluster, where = self._compiler.connection.cluster, self._where
@@ -170,16 +171,35 @@ class Gathered:
         )
 
     def answer(self, sql: str, params: Any, *, is_chunked: bool) -> Rows:
+        permit_gather(self._compiler.connection.cluster, self._where)
+        locking = Locking(self._compiler)
+        if locking.is_on:
+            return self._gathered(sql, params, locking.primary_keys(), locking)
+        kept = keys_of_slice(self._compiler, self._levels)
+        rows = self._gathered(sql, params, kept)
+        query = self._compiler.query
+        is_full = kept is not None and len(kept) == query.high_mark
+        if is_full and rows.rowcount < query.high_mark - query.low_mark:
+            # Joins have left out some of them, so that others move up.
+            return self._gathered(sql, params)
+        return rows
+
+    def _gathered(
+        self,
+        sql: str,
+        params: Any,
+        kept: list[Any] | None = None,
+        locking: Locking | None = None,
+    ) -> Rows:
+        """`kept`: the primary keys of the rows of its main table that matter."""
         connection, where = self._compiler.connection, self._where
         cluster = connection.cluster
-        permit_gather(cluster, where)
-        locking = Locking(self._compiler)
-        locked = locking.primary_keys() if locking.is_on else None
         with connection.scratch.opened(home_name(connection)) as scratch:
             limit = cluster.max_gather_rows
             gathering = Gathering(self._compiler, scratch, sql, limit)
-            if locking.is_on:
-                gathering.lock(locking, locked)
+            gathering.keep(kept)
+            if locking is not None:
+                gathering.lock(locking)
             gathering.bring_all(where)
             told = gathering.told(where)
             gathered(cluster.name, cluster.home.name, where.why, told)

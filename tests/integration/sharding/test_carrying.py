@@ -7,7 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import DataError, OperationalError, connections, transaction
+from django.db import (
+    DataError,
+    OperationalError,
+    ProgrammingError,
+    connections,
+    transaction,
+)
 
 from shoal.sharding.carrying import Source, carry, carry_each
 from shoal.sharding.scratch import Column
@@ -108,8 +114,9 @@ def test_a_failure_on_the_way_leaves_connections_usable(
     assert one_value(one_of_them, "SELECT 1") == 1
 
 
-def test_an_error_names_the_shard_that_begins_with_it(scratch: Any) -> None:
-    with pytest.raises(Exception, match=f"On the shard '{SHARDS[0]}'.*no_such"):
+def test_an_error_names_the_shard(scratch: Any) -> None:
+    one_of_them = "|".join(SHARDS)
+    with pytest.raises(ProgrammingError, match=f"On the shard '({one_of_them})'"):
         sent(scratch, "SELECT a FROM no_such_table")
 
 
