@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from shoal.sharding.carrying import read_columns
-from shoal.sharding.narrowing import ALIAS, Narrowing
+from shoal.sharding.narrowing import ALIAS, Narrowing, is_main
 from shoal.sharding.plan import Part, Statement
 from shoal.sharding.reducing import MOST_VALUES, edges, next_table, own_conditions
+from shoal.sharding.slicing import is_of_rows
 from shoal.sharding.tables import Table
 
 
@@ -27,9 +28,15 @@ def fetches(compiler: Any, where: Any, waiting: Sequence[Table]) -> Iterator[Par
             table=table.name,
             because=where.reason(table.occurrences[0]),
             where=condition.removeprefix(" WHERE "),
-            joined=tuple(dict.fromkeys(_joined(table, there))),
+            joined=tuple(dict.fromkeys(_joined(table, there)))
+            + _sliced(compiler.query, table),
         )
         there.append(table.name)
+
+
+def _sliced(query: Any, table: Table) -> tuple[str, ...]:
+    is_sliced = is_of_rows(query) and any(map(is_main, table.occurrences))
+    return ("those of the slice, if shards know which these are",) * is_sliced
 
 
 def _statement(

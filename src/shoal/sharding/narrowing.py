@@ -56,12 +56,12 @@ class Narrowing:
         if self.kept is None:
             return None
         return next(
-            (one for one in waiting if any(map(_is_main, one.occurrences))), None
+            (one for one in waiting if any(map(is_main, one.occurrences))), None
         )
 
     def _among_kept(self, one: Occurrence) -> Iterator[Any]:
         """Yield that a row of the main table is one of those that matter."""
-        if self.kept is not None and _is_main(one):
+        if self.kept is not None and is_main(one):
             yield _Among(self._compiler.query.get_meta().pk.column, self.kept)
 
     def _joined(self, one: Occurrence, there: Sequence[str]) -> Iterator[Any]:
@@ -83,7 +83,8 @@ class Narrowing:
         return values if len(values) <= MOST_VALUES else None
 
 
-def _is_main(one: Occurrence) -> bool:
+def is_main(one: Occurrence) -> bool:
+    """Say whether it is the table whose rows the query is about."""
     is_outermost = one.level is not None and one.level.outer is None
     return is_outermost and getattr(one.join, "parent_alias", None) is None
 

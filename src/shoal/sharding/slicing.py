@@ -25,7 +25,7 @@ def keys_of_slice(compiler: Any, levels: Levels) -> list[Any] | None:
     that it needs for that leave out some, fewer rows come than there are keys.
     """
     query = compiler.query
-    if not _is_of_rows(query) or levels.by_hand or levels.is_fickle:
+    if not is_of_rows(query) or levels.by_hand or levels.is_fickle:
         return None
     try:
         with forbid("gather"):
@@ -34,7 +34,7 @@ def keys_of_slice(compiler: Any, levels: Levels) -> list[Any] | None:
         return None
 
 
-def _is_of_rows(query: Any) -> bool:
+def is_of_rows(query: Any) -> bool:
     """Say whether each row of the answer is one of the query's own table."""
     if query.high_mark is None or query.high_mark > MOST_VALUES or query.explain_info:
         return False

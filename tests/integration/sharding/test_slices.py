@@ -117,3 +117,9 @@ def test_sees_what_its_transaction_has_written(written: str) -> None:
         best = with_authors().using(SHOP).order_by("-stars", "pk")[:2]
         assert best[0].pk == one.pk
         transaction.set_rollback(True, using=SHOP)
+
+
+def test_its_plan_says_so(written: str) -> None:
+    sliced = with_authors().using(SHOP).order_by("pk")
+    assert "of these only those of the slice" in sliced[:3].explain()
+    assert "of the slice" not in sliced.explain()
