@@ -21,7 +21,7 @@ from benchmarks.sharding.planning import ALONE
 DRAWING = Path(__file__).parents[2] / "docs/explanation/sharding.svg"
 WIDTH, LINE, GAP = 360, 16, 12
 TOP, BOTTOM = 68, 12
-LEFT, RIGHT = 148, 312
+LEFT, RIGHT = 160, 316
 """Between these are the bars, before them names, behind them numbers."""
 LEAST, MOST = 1 / 8, 8
 TICKS = {1 / 4: "¼", 1 / 2: "½", 1: "1", 2: "2", 4: "4"}
@@ -81,7 +81,7 @@ def drawn(lines: list[Mapping[str, Any]]) -> str:
         f"<style>{STYLE}</style>",
         f'<rect class="ground" width="{WIDTH}" height="{height}" rx="6"/>',
         _text(8, 18, "work", "Time of the sharded alias, beside other ways"),
-        _text(8, 34, "number", "Line: the target. Green: met. Red: missed."),
+        _text(8, 34, "number", "Short line: the target. Green: met. Red: missed."),
         *_scale(height - BOTTOM),
     ]
     return "\n".join([*head, *parts, "</svg>", ""])
