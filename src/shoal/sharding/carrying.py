@@ -21,6 +21,8 @@ from shoal.types import Alias
 
 _AT_ONCE = 1000
 """Rows that are read and written at once."""
+_CHUNK = 65536
+"""Bytes that are copied at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +92,8 @@ def _by_copy(
         for one in asked:
             with target.wrap_database_errors, target.connection.cursor() as cursor:
                 with cursor.copy(into) as sink:
-                    for block in one.cursor.blocks():
-                        sink.write(block)
+                    for chunk in one.cursor.chunks():
+                        sink.write(chunk)
                 # Known when the copy is at its end, and no more when the cursor is.
                 count = int(cursor.rowcount)
             if count < 0:
@@ -143,9 +145,16 @@ class _CopyOut:
         with self._connection.wrap_database_errors:
             self._copy = self._opened.enter_context(self._cursor.cursor.copy(out))
 
-    def blocks(self) -> Iterator[Any]:
+    def chunks(self) -> Iterator[bytearray]:
+        """Yield what comes, many rows at once: each call of a driver takes its time."""
+        chunk = bytearray()
         with naming(self.alias), self._connection.wrap_database_errors:
-            yield from self._copy
+            for row in self._copy:
+                chunk += row
+                if len(chunk) >= _CHUNK:
+                    yield chunk
+                    chunk = bytearray()
+        yield chunk
 
 
 def merged(connection: Any, sql: str, params: Any) -> str:
