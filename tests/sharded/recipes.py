@@ -27,7 +27,10 @@ def reads(draw: Any) -> Recipe:
     drawing = Drawing(draw, draw(st.sampled_from(sorted(PATHS))))
     shape = draw(
         st.sampled_from(
-            (_rows, _rows, _rows, _values, _groups, _one, _number, _combined, _related)
+            (
+                *(_rows, _rows, _rows, _values, _groups, _one, _number, _related),
+                *(_combined, _combined, _over_others, _firsts),
+            )
         )
     )
     recipe: Recipe = shape(drawing)
@@ -123,18 +126,47 @@ def _number(d: Drawing) -> Recipe:
 
 
 def _combined(d: Drawing) -> Recipe:
+    """Put rows of two queries together, or of three, the third within the second."""
     name = d.path("text", "int", single=True).name
-    parts = [f"{_start(d)}.values_list('pk', {name!r})" for _ in range(2)]
-    with_all = ", all=True" if d.few(2) == 0 else ""
-    kind = d.of(("union", "union", "intersection", "difference"))
-    more = with_all if kind == "union" else ""
-    text = f"{parts[0]}.{kind}({parts[1]}{more})"
-    ends = ["", ".count()", ".order_by('pk')[1:4]", ".exists()"]
-    if d.model == "Stock":
-        # Django orders by the first column of the primary key alone.
-        ends.pop(2)
+    listed = d.of((f".values_list('pk', {name!r})",) * 3 + ("",))
+    # Django orders by the first column of such a primary key alone.
+    is_sortable = d.model != "Stock"
+    parts = [f"{_start(d)}{listed}" for _ in range(2 + (d.few(3) == 0))]
+    if is_sortable and d.few(3) == 0:
+        parts[0] += f"{d.order(by_key=True)}{d.slice()}"
+    text = parts.pop()
+    while parts:
+        kind = d.of(("union", "union", "intersection", "difference"))
+        more = ", all=True" if kind == "union" and d.few(2) == 0 else ""
+        text = f"{parts.pop()}.{kind}({text}{more})"
+    order = f".order_by({d.of((name, '-' + name))!r}, 'pk')"
+    ends = ["", ".count()", ".exists()"]
+    if is_sortable:
+        ends += [f"{order}{d.slice()}", order, f"{order}.first()", f"{order}.count()"]
     end = d.of(ends)
-    return Recipe(text + end, end in (".count()", ".exists()"))
+    return Recipe(text + end, end != "")
+
+
+def _over_others(d: Drawing) -> Recipe:
+    """Put groups together, or what is left of rows of which equal ones count once."""
+    by = d.path("int", "text", "bool", "decimal", "Product", "Category", "Author")
+    text = f"{_start(d)}.values({by.name!r})"
+    if d.maybe():
+        text += f".annotate(x={d.aggregate()})"
+        if d.few(2) == 0:
+            text += f".filter(x__{d.of(('gt=1', 'lt=1', 'isnull=False'))})"
+        ends = ("aggregate(y=Max('x'), n=Count('x'))", "aggregate(y=Avg('x'))")
+        return Recipe(f"{text}.{d.of((*ends, 'count()', 'exists()'))}", True)
+    text += f".distinct(){d.of(('', d.slice()))}"
+    return Recipe(f"{text}.{d.of(('count()', 'exists()'))}", True)
+
+
+def _firsts(d: Drawing) -> Recipe:
+    """Take the first row of each value, which only PostgreSQL does."""
+    name = d.path("int", "text", "bool", "decimal", single=True).name
+    order = f".order_by({d.of((name, '-' + name))!r}, 'pk')"
+    text = f"{_start(d)}.distinct({name!r}){order}"
+    return Recipe(text + d.of(("", d.slice(), ".count()", ".values_list('pk')")), True)
 
 
 def _related(d: Drawing) -> Recipe:
