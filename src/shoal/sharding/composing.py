@@ -51,13 +51,22 @@ def _is_of_others(query: Any) -> bool:
     return bool(query.combinator) or hasattr(query, "inner_query")
 
 
-def _piece(compiler: Any, levels: Levels, where: Any) -> Piece:
+def _is_set(query: Any) -> bool:
+    """Say whether equal rows of the queries that it is made of are one of its own."""
+    query = getattr(query, "inner_query", query)
+    parts = query.combined_queries
+    return not parts or (not query.combinator_all and all(map(_is_set, parts)))
+
+
+def _piece(
+    compiler: Any, levels: Levels, where: Any, *, is_of_set: bool = False
+) -> Piece:
     """Return what shards make of one SELECT; raise `NotProven`."""
     tops = [level for level in levels.all if level.outer is None]
     if len(tops) != 1 or levels.by_hand or levels.is_fickle:
         raise NotProven
     try:
-        return sorted_apart(compiler, tops[0], where)
+        return sorted_apart(compiler, tops[0], where, is_of_set=is_of_set)
     except NotProven:
         return regrouped(compiler, tops[0], where)
 
@@ -139,7 +148,9 @@ class Composed:
         try:
             levels = note(compiler)
             found = occurrences(levels, levels.sql)
-            return _piece(compiler, levels, Where(self._connection, found))
+            where = Where(self._connection, found)
+            is_of_set = bool(self._outer.combinator) and _is_set(self._outer)
+            return _piece(compiler, levels, where, is_of_set=is_of_set)
         except EmptyResultSet:
             return None
 

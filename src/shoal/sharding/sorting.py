@@ -24,12 +24,18 @@ LONGEST = 63
 """Bytes of a column's name: PostgreSQL cuts it off there, MariaDB refuses it soon."""
 
 
-def sorted_apart(compiler: Any, base: Level, where: Any) -> "Sorted":
-    """Return how it is done; raise `NotProven`."""
+def sorted_apart(
+    compiler: Any, base: Level, where: Any, *, is_of_set: bool
+) -> "Sorted":
+    """
+    Return how it is done; raise `NotProven`.
+
+    `is_of_set`: it stands where of equal rows one is as good as many.
+    """
     found = where.anchors(base)
     if is_one_row(compiler.query) or not found or not is_apart(base, where, found):
         raise NotProven
-    return Sorted(compiler, where.shards_of(found[0]))
+    return Sorted(compiler, where.shards_of(found[0]), is_of_set=is_of_set)
 
 
 class Sorted:
@@ -38,7 +44,9 @@ class Sorted:
     made = "rows"
     way_out = "Slice or filter further, or raise MAX_GATHER_ROWS."
 
-    def __init__(self, compiler: Any, shards: Sequence[Alias]) -> None:
+    def __init__(
+        self, compiler: Any, shards: Sequence[Alias], *, is_of_set: bool
+    ) -> None:
         self.types: Mapping[str, str] = {}
         self.shards = shards
         connection = compiler.connection
@@ -49,6 +57,9 @@ class Sorted:
         query.low_mark = 0
         # Else Django would leave out what it is ordered by.
         query.subquery = False
+        if is_of_set and _is_constant(query) and not query.is_sliced:
+            # As `exists()` asks of a union.
+            query.set_limits(high=1)
         with connection.answering(Noted(Levels())):
             again = query.get_compiler(
                 using=connection.alias, elide_empty=compiler.elide_empty
@@ -133,6 +144,13 @@ class Sorted:
         if self._vendor == "mysql":
             return f"{column} IS NULL{' DESC' * key.nulls_first}, {order}"
         return f"{order} NULLS {'FIRST' if key.nulls_first else 'LAST'}"
+
+
+def _is_constant(query: Any) -> bool:
+    """Say whether a query selects the same values of each row."""
+    made = query.annotation_select.values()
+    has_columns = query.default_cols or query.select or query.extra_select
+    return not has_columns and all(isinstance(one, Value) for one in made)
 
 
 def _are_names(columns: Sequence[str]) -> bool:

@@ -406,3 +406,17 @@ def test_a_decimal_compares_as_declared(goods: str, asked: Any) -> None:
         assert event == "query_scattered"
         assert same(made, found)
         assert set(found[0].values()) != {None, 0}
+
+
+def test_existence_of_a_union_takes_a_row_of_each_shard(goods: str) -> None:
+    of_two = products.using(SHOP).filter(pk__gt=0).union(products.filter(pk__lt=0))
+    with limited(5):
+        assert of_two.exists()
+        with pytest.raises(GatherTooLarge):
+            of_two.count()
+    of_all = products.values_list(Value(1)).union(
+        cheap().values_list(Value(1)), all=True
+    )
+    assert of_all.using(SHOP).count() == products.using(TWIN).count() + len(
+        cheap().using(TWIN)
+    )
