@@ -8,6 +8,8 @@ import threading
 import time
 from typing import Protocol
 
+AGAIN = 0.1
+"""Seconds after which it is tried again where no thread can begin."""
 LONGEST = 3600.0
 """Seconds of one wait: there are times that no lock waits for."""
 
@@ -33,7 +35,7 @@ class Clock:
     def add(self, at: float, sleeper: Sleeper) -> None:
         with self._changed:
             heapq.heappush(self._waiting, (at, next(self._numbers), sleeper))
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(
                     target=self._run, name="shoal-clock", daemon=True
                 )
@@ -48,9 +50,15 @@ class Clock:
             sleeper = self._next()
             if not sleeper.is_over:
                 # A server that is deaf must not keep others from being told.
-                threading.Thread(
+                ringing = threading.Thread(
                     target=sleeper.ring, name="shoal-deadline", daemon=True
-                ).start()
+                )
+                try:
+                    ringing.start()
+                except RuntimeError:
+                    # There are too many threads at the moment.
+                    self.add(time.monotonic() + AGAIN, sleeper)
+                    time.sleep(AGAIN)
 
     def _next(self) -> Sleeper:
         """Wait until a time has come, and return whose it is."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
-from django.db import DatabaseError
+from django.db import DatabaseError, DataError, ProgrammingError
 
 from shoal.errors import GatherTooLarge
 from shoal.sharding.carrying import Source, carry_each, read_columns
@@ -27,6 +27,12 @@ from shoal.sharding.scratch import Column
 from shoal.sharding.sorting import sorted_apart
 from shoal.sharding.where import Where
 from shoal.types import Alias
+
+NO_WAY = (1118, 1267, 1270, 1271)
+"""
+MariaDB's codes of operational errors: a row is too large, collations do not mix.
+https://mariadb.com/kb/en/mariadb-error-code-reference/
+"""
 
 
 def composing(compiler: Any, levels: Levels, where: Any) -> "Composed | None":
@@ -171,8 +177,9 @@ class Composed:
             ]
             try:
                 scratch.make_for(table, columns, *piece.part())
-            except DatabaseError:
+            except DatabaseError as error:
                 # Rows of an answer may be wider than those of a table.
+                _require_no_way(error)
                 return None
             piece.types = scratch.types(table)
         try:
@@ -194,9 +201,10 @@ class Composed:
                 try:
                     cursor.execute(*whole)
                     return Rows(cursor, width=self._width)
-                except DatabaseError:
+                except DatabaseError as error:
                     # A constant takes the type and the collation of what it meets, and
                     # a column has its own. Where it is an error, rows give it as well.
+                    _require_no_way(error)
                     return None
 
     def _fill(self, scratch: Any, table: str, piece: Piece, left: int) -> int:
@@ -227,6 +235,13 @@ class Composed:
             f"than MAX_GATHER_ROWS = {limit} {piece.made} on them.",
             hint=piece.way_out,
         )
+
+
+def _require_no_way(error: DatabaseError) -> None:
+    """Raise the error, unless it says that the server does not take the statement."""
+    code = error.args[0] if error.args else None
+    if not isinstance(error, ProgrammingError | DataError) and code not in NO_WAY:
+        raise error
 
 
 def _table(number: int) -> str:

@@ -102,6 +102,9 @@ class Watch:
             for connection in self._used:
                 with contextlib.suppress(ValueError):
                     connection.execute_wrappers.remove(self._run)
+            # Whoever minds the clock keeps this until the time has come.
+            self._used, self._shards, self._stops = [], [], {}
+            self._at_work.clear()
         is_stopped = self._silent is not None and isinstance(error, Exception)
         if is_stopped and not isinstance(error, ShoalError):
             raise self._error() from error
@@ -113,6 +116,11 @@ class Watch:
         self._used.append(connection)
         if is_shard:
             self._shards.append(connection)
+        else:
+            # Much of what is done there goes past Django's cursors.
+            with self._lock:
+                self._stops[connection] = stop_of(connection)
+                self._at_work.add(connection)
         connection.execute_wrappers.append(self._run)
 
     def _run(
@@ -124,10 +132,19 @@ class Watch:
                 raise self._error()
             self._stops[connection] = stop_of(connection)
             self._at_work.add(connection)
-        found = execute(sql, params, many, context)
-        with self._lock:
-            self._at_work.discard(connection)
+        try:
+            found = execute(sql, params, many, context)
+        except BaseException:
+            if self._silent is None:
+                self._has_ended(connection)
+            raise
+        self._has_ended(connection)
         return found
+
+    def _has_ended(self, connection: Any) -> None:
+        with self._lock:
+            if any(one is connection for one in self._shards):
+                self._at_work.discard(connection)
 
     def ring(self) -> None:
         """Stop everybody: the time is up."""

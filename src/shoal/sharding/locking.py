@@ -88,7 +88,8 @@ class Locking:
         # out of what was locked.
         high = self._query.high_mark
         but = ~Q(pk__in=tried) if tried else None
-        return primary_keys(self._compiler, None if high is None else high - taken, but)
+        high = None if high is None else high - taken
+        return list(dict.fromkeys(primary_keys(self._compiler, high, but)))
 
     def _locked(self, keys: Iterable[Any]) -> list[Any]:
         quote = self._connection.ops.quote_name

@@ -66,6 +66,8 @@ class Question:
         except BaseException as caught:
             error = caught
         if error is None:
+            # They know of us, and we of them.
+            self._handed.clear()
             return
         # Also Ctrl-C: nobody may leave while a thread uses the connections.
         self.fail(error)
@@ -157,13 +159,20 @@ def _submit(run: Callable[..., None], *args: Any) -> "Future[None]":
     global _threads
     if _threads is None:
         _threads = ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="shoal-shards")
+    claimed = threading.Lock()
+
+    def once() -> None:
+        # What was queued when no thread could begin is still in the queue.
+        if claimed.acquire(blocking=False):
+            run(*args)
+
     try:
-        return _threads.submit(copy_context().run, run, *args)
+        return _threads.submit(copy_context().run, once)
     except RuntimeError:
-        # Python is about to end, and no thread begins any more.
+        # Python is about to end, or no further thread can begin.
         done: Future[None] = Future()
         with contextlib.suppress(Exception):
-            run(*args)
+            once()
         done.set_result(None)
         return done
 

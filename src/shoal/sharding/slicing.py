@@ -11,6 +11,7 @@ from typing import Any
 from django.db.models.sql.constants import MULTI
 
 from shoal.errors import GatherForbidden
+from shoal.placement.layout import layout_of
 from shoal.sharding.counting import uncounted
 from shoal.sharding.occurrences import Levels
 from shoal.sharding.permitting import forbid
@@ -19,19 +20,26 @@ from shoal.sharding.reducing import MOST_VALUES
 
 def keys_of_slice(compiler: Any, levels: Levels) -> list[Any] | None:
     """
-    Return the primary keys of the rows to the end of the slice; `None`: nobody knows.
+    Return the primary key of each row to the end of the slice; `None`: nobody knows.
 
     The rows are those of the query without what it selects of other tables. If joins
     that it needs for that leave out some, fewer rows come than there are keys.
     """
-    query = compiler.query
-    if not is_of_rows(query) or levels.by_hand or levels.is_fickle:
+    if not is_of_rows(compiler.query) or levels.by_hand or levels.is_fickle:
+        return None
+    # Over the rows of a slice alone, a window has other values.
+    if any(level.windows for level in levels.all) or not _is_sharded(compiler):
         return None
     try:
         with forbid("gather"):
-            return primary_keys(compiler, query.high_mark)
+            return primary_keys(compiler, compiler.query.high_mark)
     except GatherForbidden:
         return None
+
+
+def _is_sharded(compiler: Any) -> bool:
+    model = compiler.query.get_meta().model
+    return layout_of(model, compiler.connection.cluster).kind == "sharded"
 
 
 def is_of_rows(query: Any) -> bool:
@@ -49,7 +57,11 @@ def is_of_rows(query: Any) -> bool:
 
 
 def primary_keys(compiler: Any, high: int | None, but: Any = None) -> list[Any]:
-    """Return those of the first rows, of which `but` may be a condition more."""
+    """
+    Return those of the first rows, of which `but` may be a condition more.
+
+    Joins may give a row several times.
+    """
     query = compiler.query.clone()
     query.select_for_update = False
     query.select_related = False
@@ -63,4 +75,4 @@ def primary_keys(compiler: Any, high: int | None, but: Any = None) -> list[Any]:
         query.set_limits(0, high)
     with uncounted(compiler.connection):
         rows = query.get_compiler(compiler.connection.alias).execute_sql(MULTI)
-        return list(dict.fromkeys(row[0] for chunk in rows for row in chunk))
+        return [row[0] for chunk in rows for row in chunk]

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 from django.db import connections, transaction
-from django.db.models import Q
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import Count, F, Q, Window
 from django.test.utils import CaptureQueriesContext
 
 from shoal.errors import GatherForbidden, GatherTooLarge
@@ -123,3 +124,33 @@ def test_its_plan_says_so(written: str) -> None:
     sliced = with_authors().using(SHOP).order_by("pk")
     assert "of these only those of the slice" in sliced[:3].explain()
     assert "of the slice" not in sliced.explain()
+
+
+def test_a_window_orders_by_all_rows(shop: str) -> None:
+    """Over the rows of a slice alone it would have other values."""
+    product = product_on(SHARDS[1])
+    author = Author.objects.using(SHOP).create(name="a")
+    for stars in (1, 1, 1, 5, 5, 5, 5, 5, 5):
+        review_on(SHARDS[1], product=product, author=author, stars=stars)
+    copy_to_twin()
+
+    def made() -> Any:
+        count = Window(Count("pk"), partition_by=F("stars"))
+        return with_authors().filter(product=product).order_by(count, "pk")[3:5]
+
+    found = rows_of(made, SHOP)
+    assert [row.stars for row in found] == [5, 5]
+    assert same(made, found)
+
+
+def test_a_slice_of_a_table_of_which_each_shard_has_its_own(written: str) -> None:
+    rows = MigrationRecorder.Migration.objects.using(SHOP)
+    with connections[SHOP].schema_editor() as editor:
+        editor.create_model(MigrationRecorder.Migration)
+    try:
+        assert not rows.exists()
+        assert rows.first() is None
+        assert list(rows[:5]) == []
+    finally:
+        with connections[SHOP].schema_editor() as editor:
+            editor.delete_model(MigrationRecorder.Migration)

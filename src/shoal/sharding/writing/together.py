@@ -9,6 +9,8 @@ done, and goes from shard to shard in one order, as the other does then.
 from dataclasses import replace
 from typing import Any
 
+from django.db import DatabaseError
+
 from shoal.sharding.naming import naming
 from shoal.sharding.side_by_side import Asked, Question
 from shoal.topology.probe.asking import close, open_apart
@@ -86,15 +88,24 @@ class _Undoable:
     def __init__(self, one: Asked, sql: str, params: Any) -> None:
         self.alias = one.alias
         self._one, self._sql, self._params = one, sql, params
+        self._has_begun = False
 
     def execute(self, sql: str, params: Any) -> None:
-        self._do("SAVEPOINT")
+        self._begin()
         self._one.cursor.execute(sql, params)
 
+    def _begin(self) -> None:
+        if not self._has_begun:
+            self._do("SAVEPOINT")
+            self._has_begun = True
+
     def undo(self) -> None:
-        self._do("ROLLBACK TO SAVEPOINT")
+        """Take back what has been done; it may be that no thread has begun."""
+        if self._has_begun:
+            self._do("ROLLBACK TO SAVEPOINT")
 
     def run(self) -> None:
+        self._begin()
         with naming(self.alias):
             self._one.cursor.execute(self._sql, self._params)
 
@@ -116,5 +127,8 @@ def _is_blocked(one: Asked) -> bool:
         with apart.cursor() as cursor:
             cursor.execute(_IS_BLOCKED, [number])
             return bool(cursor.fetchone()[0])
+    except DatabaseError:
+        # Nobody may ask now; the statement is not the worse for it.
+        return False
     finally:
         close(apart)
