@@ -10,7 +10,7 @@ from tests.django_suite.outcomes import Outcome, tests_of
 MOST = 0.35
 """
 So many of the tests that ask a sharded alias may need to gather, and no more. Of all
-tests that is a sixth. Measured were 32.4 to 33.1 %: it hangs on vendor and version.
+tests that is a sixth. Measured were 32.4 to 33.3 %: it hangs on vendor and version.
 """
 
 
