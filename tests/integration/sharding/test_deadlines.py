@@ -1,5 +1,6 @@
 """A query whose time is up is stopped on every shard, and leaves nothing behind."""
 
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -7,13 +8,14 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from django.db import OperationalError, connections, transaction
-from django.db.models import Avg, F, FloatField, Func, Window
+from django.db.models import Avg, Count, F, FloatField, Func, Window
 from django.db.models.functions import Coalesce
 from django.test import override_settings
 
 from shoal.errors import DeadlineExceeded, GatherForbidden
 from shoal.placement import on_shard
 from shoal.sharding import deadline, forbid
+from shoal.topology.probe.asking import close, open_apart
 from tests.sharded.models import Product
 from tests.sharded.places import product_on
 from tests.sharded.shop import SHARDS, SHOP, setting
@@ -193,3 +195,27 @@ def test_other_errors_stay_what_they_are(slow: Any) -> None:
     with deadline(LONG), pytest.raises(Exception, match="no_such_thing") as caught:
         list(slow.annotate(y=Func("pk", function="no_such_thing")))
     assert not isinstance(caught.value, DeadlineExceeded)
+
+
+def test_the_home_server_is_stopped_where_it_makes_tables(shop: str) -> None:
+    if shop != "postgresql":
+        pytest.skip("One kind of server is enough.")
+    product_on(SECOND)
+    every = Product.objects.using(SHOP).annotate(n=Window(Count("pk")))
+    holder = open_apart(FIRST)
+    holder.inc_thread_sharing()
+    holder.set_autocommit(False)
+    release = threading.Timer(LONG, holder.rollback)
+    try:
+        with holder.cursor() as cursor:
+            cursor.execute("LOCK TABLE sharded_product IN ACCESS EXCLUSIVE MODE")
+        release.start()
+        began = time.monotonic()
+        with deadline(SOON), pytest.raises(DeadlineExceeded):
+            list(every)
+        assert time.monotonic() - began < LONG / 2
+    finally:
+        release.cancel()
+        holder.rollback()
+        close(holder)
+    assert len(every) == 1
