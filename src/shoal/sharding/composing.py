@@ -23,7 +23,7 @@ from shoal.sharding.occurrences import Levels, note, occurrences, unspoilt
 from shoal.sharding.partials import SQL, NotProven
 from shoal.sharding.pieces import Piece
 from shoal.sharding.regrouping import regrouped
-from shoal.sharding.scratch import Column
+from shoal.sharding.scratch import Column, home_name
 from shoal.sharding.sorting import sorted_apart
 from shoal.sharding.where import Where
 from shoal.types import Alias
@@ -59,7 +59,6 @@ def _is_of_others(query: Any) -> bool:
 
 def _is_set(query: Any) -> bool:
     """Say whether equal rows of the queries that it is made of are one of its own."""
-    query = getattr(query, "inner_query", query)
     parts = query.combined_queries
     return not parts or (not query.combinator_all and all(map(_is_set, parts)))
 
@@ -189,7 +188,7 @@ class Composed:
 
     def answer(self) -> Rows | None:
         """Return the rows; `None` if only the home server says that this is no way."""
-        name = self._connection.home.settings_dict["NAME"]
+        name = home_name(self._connection)
         with self._connection.scratch.opened(name) as scratch:
             whole = self.whole_over(scratch)
             if whole is None:

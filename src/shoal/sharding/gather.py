@@ -13,15 +13,12 @@ from typing import Any
 from shoal.errors import GatherTooLarge
 from shoal.sharding.carrying import Source, carry_each, read_columns
 from shoal.sharding.locking import Locking
-from shoal.sharding.naming import naming
 from shoal.sharding.narrowing import ALIAS, Narrowing
 from shoal.sharding.reducing import next_table
 from shoal.sharding.rows import Fetched
 from shoal.sharding.scratch import Column, column_type
 from shoal.sharding.tables import Table
 from shoal.sharding.telling import Gathered
-
-__all__ = ["Gathering", "Rows", "naming"]
 
 
 class Gathering:

@@ -19,6 +19,7 @@ from shoal.sharding.permitting import permit_gather, permit_scatter
 from shoal.sharding.plan import Part, Plan, Statement
 from shoal.sharding.plans import Shape
 from shoal.sharding.scattering import Scattering, scattering
+from shoal.sharding.scratch import home_name
 from shoal.sharding.slicing import keys_of_slice
 from shoal.sharding.telling import asked, gathered, scattered
 from shoal.types import Alias
@@ -209,11 +210,6 @@ class Gathered:
 
     def shape(self) -> None:
         return None
-
-
-def home_name(connection: Any) -> Any:
-    """Return what the home database is called now: a test runner changes it."""
-    return connection.home.settings_dict["NAME"]
 
 
 def _names(found: Iterator[str]) -> tuple[str, ...]:

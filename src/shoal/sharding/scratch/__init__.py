@@ -19,13 +19,18 @@ from shoal.sharding.scratch.sqlite import SQLiteScratch
 from shoal.topology.probe.asking import close, open_apart
 from shoal.types import Alias
 
-__all__ = ["Column", "Scratch", "column_type"]
+__all__ = ["Column", "Scratch", "column_type", "home_name"]
 
 _VENDORS: dict[str, Any] = {
     "mysql": MySQLScratch,
     "postgresql": PostgreSQLScratch,
     "sqlite": SQLiteScratch,
 }
+
+
+def home_name(connection: Any) -> Any:
+    """Return what the home database is called now: a test runner changes it."""
+    return connection.home.settings_dict["NAME"]
 
 
 class Scratch:
