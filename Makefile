@@ -17,8 +17,8 @@ BIN := $(VENV)/bin
 SETUP := PYTHON="$(PYTHON)" VENV="$(VENV)" scripts/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-browser test-django fuzz lint typecheck format docs \
-	bench requirements clean setup
+.PHONY: help demo test test-unit test-browser test-django test-crash fuzz lint typecheck \
+	format docs bench requirements clean setup
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -30,12 +30,12 @@ demo: setup  ## Start the product reviews on their servers and print the address
 
 # Hundreds of processes import src, and where Python is told to write no bytecode each
 # of them would compile it.
-test: setup  ## Run every test but those in a browser
+test: setup  ## Run every test but those in a browser, and most crashes
 	@left_out=$$($(SETUP) mariadb) || exit 1; \
 	[ -z "$$left_out" ] || echo "$$left_out"; \
 	$(BIN)/python -m compileall -q src; \
 	$(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 --max-worker-restart 0 \
-		-m "not browser$${left_out:+ and not mariadb}" $(ARGS); \
+		-m "not browser and not crash$${left_out:+ and not mariadb}" $(ARGS); \
 	status=$$?; [ -z "$$left_out" ] || echo "$$left_out"; exit $$status
 
 test-unit: setup  ## Run the tests that need no server
@@ -48,6 +48,16 @@ test-browser: setup  ## Walk through the demo in headless Chromium
 
 test-django: setup  ## Run Django's own tests on a sharded alias
 	@exec $(BIN)/python -m tests.django_suite.run $(ARGS)
+
+test-crash: setup  ## Kill everything at every step; sagas and messages everywhere
+	@left_out=$$($(SETUP) mariadb) || exit 1; \
+	[ -z "$$left_out" ] || echo "$$left_out"; \
+	SHOAL_CRASH=1 $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 \
+		-m "not browser$${left_out:+ and not mariadb}" \
+		tests/integration/transactions/test_crashes.py \
+		tests/integration/transactions/test_bank.py \
+		tests/integration/sagas tests/integration/outbox $(ARGS); \
+	status=$$?; [ -z "$$left_out" ] || echo "$$left_out"; exit $$status
 
 fuzz: setup  ## Compare N queries on a sharded alias with one database (N=2000)
 	@left_out=$$($(SETUP) mariadb) || exit 1; \

@@ -1,16 +1,16 @@
 """
 `python -m benchmarks [name ...]`: run the benchmarks and print their tables.
 
-Without a name all of them, `sessions` with fewer reads and `sharding` with fewer rows:
-a minute each, four and ten when they are named. Each run adds a line to
-`benchmarks/history/`.
+Without a name all of them, `sessions` with fewer reads, `sharding` with fewer rows and
+`transactions` with fewer units: a minute each, four and ten when they are named. Each
+run adds a line to `benchmarks/history/`.
 """
 
 import argparse
 import subprocess
 import sys
 
-from benchmarks import lab, router, sessions, sharding
+from benchmarks import lab, router, sessions, sharding, transactions
 from benchmarks.sharding import plot
 
 BENCHMARKS = {
@@ -18,10 +18,12 @@ BENCHMARKS = {
     "lab": lab.main,
     "sessions": sessions.main,
     "sharding": sharding.main,
+    "transactions": transactions.main,
 }
 FEWER_READS = 10_000
 FEWER_ROWS = 20_000
-LEAST = {"reads": 1, "rows": 100}
+FEWER_UNITS = 300
+LEAST = {"reads": 1, "rows": 100, "units": 2}
 
 
 def main() -> int:
@@ -36,6 +38,7 @@ def main() -> int:
     amounts = {
         "sessions": {"reads": options.reads or sessions.READS},
         "sharding": {"rows": options.rows or sharding.ROWS},
+        "transactions": {"units": options.units or transactions.UNITS},
     }
     return BENCHMARKS[name](keep=options.keep, **amounts.get(name, {}))
 
@@ -45,6 +48,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="name", help=", ".join(BENCHMARKS))
     parser.add_argument("--reads", type=int, metavar="N", help="of Shoal in sessions")
     parser.add_argument("--rows", type=int, metavar="N", help="of reviews in sharding")
+    parser.add_argument("--units", type=int, metavar="N", help="in transactions")
     parser.add_argument(
         "--no-record", dest="keep", action="store_false", help="leave history alone"
     )
@@ -65,6 +69,7 @@ def parse() -> argparse.Namespace:
     if not options.names:
         options.reads = options.reads or FEWER_READS
         options.rows = options.rows or FEWER_ROWS
+        options.units = options.units or FEWER_UNITS
     return options
 
 

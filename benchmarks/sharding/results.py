@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks import tables
 from benchmarks.sharding.measuring import Taken
 
 
@@ -110,20 +111,9 @@ def verdict(lines: Sequence[Line]) -> int:
 
 
 def show(lines: Sequence[Line], *, title: str) -> None:
-    from rich.console import Console
-    from rich.measure import Measurement
-    from rich.table import Table
-
-    table = Table(title=title)
-    for name in ("work", "beside"):
-        table.add_column(name, no_wrap=True)
-    for name in ("sharded", "other", "p99", "other p99", "ratio", "target"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("")
-    for line in lines:
-        table.add_row(*line.cells())
-    console = Console(highlight=False)
-    # A line is worth more whole than within the width of a terminal that is none.
-    needed = Measurement.get(console, console.options.update(max_width=1000), table)
-    console.width = max(console.width, needed.maximum)
-    console.print(table)
+    tables.show(
+        (line.cells() for line in lines),
+        title=title,
+        texts=("work", "beside"),
+        numbers=("sharded", "other", "p99", "other p99", "ratio", "target"),
+    )

@@ -29,7 +29,7 @@ class ShoalConfig(AppConfig):
         connection_created.connect(add_functions, dispatch_uid="shoal.functions")
         connection_created.connect(introduce, dispatch_uid="shoal.introduce")
         pre_migrate.connect(place_renames, dispatch_uid="shoal.content_types")
-        pre_migrate.connect(get_shards_ready, dispatch_uid="shoal.bucket_map")
+        pre_migrate.connect(get_clusters_ready, dispatch_uid="shoal.get_ready")
         introduce_from_the_first(connections)
         prepare_test_databases()
 
@@ -77,18 +77,24 @@ def sharded_alias_of(shard: Alias) -> Alias | None:
     return member[0].name if member is not None and member[0].is_sharded else None
 
 
-def get_shards_ready(using: str, **kwargs: Any) -> None:
+def get_clusters_ready(using: str, **kwargs: Any) -> None:
     """
-    Before a sharded cluster is migrated, create its bucket map and even its shards.
+    Before a cluster is migrated, finish what a killed migration has left in doubt.
 
-    Of a shard alone nothing may be done that no other shard has.
+    Of a sharded one the bucket map is created, and its shards are made even: of a shard
+    alone nothing may be done that no other shard has.
     """
-    member = get_topology().by_alias.get(using)
-    if member is None or not member[0].is_sharded:
+    topology = get_topology()
+    is_ours = using in topology.by_alias and not topology.primary_of_replica(using)
+    if not (topology.has_several_databases and is_ours):
         return
-    from shoal.evenness import before_migrating  # It needs the apps.
+    from shoal.evenness import before_migrating  # They need the apps.
+    from shoal.evenness.killed import refuse_stale_plan
 
-    before_migrating(member[0], using, **kwargs)
+    refuse_stale_plan(topology.servers_behind(using))
+    cluster = topology.by_alias[using][0]
+    if cluster.is_sharded:
+        before_migrating(cluster, using, **kwargs)
 
 
 def prepare_test_databases() -> None:

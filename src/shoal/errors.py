@@ -14,6 +14,7 @@ Every exception that Shoal raises. Takes a fact and a way out, gives one message
     ├── KeyMismatch             two columns name two buckets      (IntegrityError)
     ├── UnknownKey              the directory has no such key     (LookupError)
     ├── MapMissing              a cluster has no bucket map       (ProgrammingError)
+    ├── TablesMissing           a database lacks Shoal's tables   (ProgrammingError)
     ├── UnknownShard            a bucket map is no use            (LookupError)
     ├── WriteRefused            a write was stopped before it was sent
     │   ├── WrongCluster        the model lives elsewhere         (ProgrammingError)
@@ -25,7 +26,21 @@ Every exception that Shoal raises. Takes a fact and a way out, gives one message
     │   ├── GatherForbidden     rows may not be gathered
     │   └── GatherTooLarge      too many rows would be gathered
     ├── DeadlineExceeded        a query had no more time          (OperationalError)
-    ├── PartialCommit           some shards committed, some not   (DatabaseError)
+    ├── PartialCommit           some servers committed, some not  (DatabaseError)
+    ├── UnitRefused             work over clusters begins inside of a transaction
+    │                                                 (TransactionManagementError)
+    ├── WritesLost              a block would be rolled back in silence
+    │                                                 (TransactionManagementError)
+    ├── CannotPrepare           a server cannot promise a commit  (NotSupportedError)
+    ├── CommitInDoubt           nobody can say what was decided   (OperationalError)
+    ├── OutboxError             a message is not sent or delivered
+    ├── SagaInTransaction       a saga would run in an open transaction
+    │                                                   (TransactionManagementError)
+    ├── SagaConflict            a saga was begun with other data  (ValueError)
+    ├── SagaDataError           data of a saga is no JSON         (TypeError,
+    │                                                              ValueError)
+    ├── SagaTaken               another process has the run       (OperationalError)
+    ├── UnknownSaga             no run has this name              (LookupError)
     ├── PrimaryUnavailable      a write finds its primary gone    (OperationalError)
     ├── BadToken                a token is forged or broken       (ValueError)
     ├── CrossClusterQuery       a query joins two clusters        (ProgrammingError,
@@ -42,6 +57,7 @@ from collections.abc import Collection
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
+from django.db.transaction import TransactionManagementError
 from django.db.utils import (
     DatabaseError,
     IntegrityError,
@@ -109,6 +125,10 @@ class MapMissing(ShoalError, ProgrammingError):
     """The control database has no bucket map for the cluster, or no tables at all."""
 
 
+class TablesMissing(ShoalError, ProgrammingError):
+    """A database has not the tables that transactions over several of them need."""
+
+
 class UnknownShard(ShoalError, LookupError):
     """A bucket map names a shard that the cluster does not have, or none at all."""
 
@@ -155,6 +175,50 @@ class DeadlineExceeded(ShoalError, OperationalError):
 
 class PartialCommit(ShoalError, DatabaseError):
     """A transaction was committed on some shards and rolled back on others."""
+
+
+class UnitRefused(ShoalError, TransactionManagementError):
+    """A unit of work would begin inside of a transaction that ends without it."""
+
+
+class WritesLost(ShoalError, TransactionManagementError):
+    """What a receiver or a step of a saga wrote would be rolled back in silence."""
+
+
+class CannotPrepare(ShoalError, NotSupportedError):
+    """A unit of work was rolled back: two of its servers cannot promise a commit."""
+
+
+class CommitInDoubt(ShoalError, OperationalError):
+    """The server that decides a unit of work was lost while it committed."""
+
+
+class OutboxError(ShoalError):
+    """A message cannot be sent as it was asked for, or cannot be delivered."""
+
+
+class SagaInTransaction(ShoalError, TransactionManagementError):
+    """A saga was started in a transaction, whose end nobody knows yet."""
+
+
+class SagaConflict(ShoalError, ValueError):
+    """A saga was started before under the same key with other data."""
+
+
+class SagaDataError(ShoalError, TypeError, ValueError):
+    """
+    A key, data or the result of a step cannot be recorded.
+
+    `json` raises a `TypeError` for some of it and a `ValueError` for the rest.
+    """
+
+
+class SagaTaken(ShoalError, OperationalError):
+    """A run of a saga lost its lock, and goes on elsewhere."""
+
+
+class UnknownSaga(ShoalError, LookupError):
+    """No run of a saga has this name, or none that this could be done with."""
 
 
 class PrimaryUnavailable(ShoalError, OperationalError):

@@ -1,5 +1,6 @@
 """
-The rows that must survive, in the control database. Fields only.
+The rows that must survive: most of them in the control database, those that belong to
+a transaction in every database that takes part in one. Fields only.
 
 They are made by a migration and unmanaged since: what flushes the project's tables, or
 keeps their rows over a test, leaves them alone. Nobody asks them through the ORM:
@@ -137,3 +138,208 @@ class DirectoryRow(models.Model):
 
     def __str__(self) -> str:
         return f"{self.cluster} {self.key!r}: {self.bucket}"
+
+
+class IdentityRow(models.Model):
+    """
+    The one name of this database that no other has, wherever its server moves.
+
+    Two projects that share a server may call different databases `default`.
+    """
+
+    id = models.SmallIntegerField(primary_key=True)
+    """1: there is one row."""
+    identity = ExactText(max_length=8)
+
+    class Meta:
+        app_label = "shoal"
+        managed = False
+        db_table = "shoal_identity"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return str(self.identity)
+
+
+class DecisionRow(models.Model):
+    """
+    A unit of work over several servers that commits: so says this row, once committed.
+
+    It is written on the unit's home server, in its transaction.
+    """
+
+    unit = ExactText(max_length=32, primary_key=True)
+    servers = models.TextField()
+    """Who has prepared, as a JSON object: aliases, with the databases' identities."""
+    at = models.DateTimeField()
+
+    class Meta:
+        app_label = "shoal"
+        managed = False
+        db_table = "shoal_decision"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.unit} over {self.servers}"
+
+
+class MessageRow(models.Model):
+    """
+    A message that was sent in a transaction of this database and is not delivered yet.
+
+    Moments are seconds since 1970 by this database's own clock, so that no two clocks
+    are compared.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    """The order in which messages were sent."""
+    message = ExactText(max_length=32)
+    topic = ExactText()
+    key = ExactText(null=True)
+    """Messages of one key are delivered in order; without any, in no order."""
+    body = models.TextField()
+    """JSON in ASCII, whatever the encoding of the database is."""
+    attempts = models.IntegerField()
+    due = models.FloatField()
+    sent = models.FloatField()
+    done = models.TextField()
+    """The names of the receivers that need it no more, as a JSON array."""
+    dead = models.FloatField(null=True)
+    """Since when nobody tries any more."""
+    error = models.TextField(null=True)  # noqa: DJ001  What the last attempt said.
+
+    class Meta:
+        app_label = "shoal"
+        managed = False
+        db_table = "shoal_message"
+        default_permissions = ()
+        constraints = (
+            models.UniqueConstraint(fields=["message"], name="shoal_message_once"),
+            # As an index: what lies before a message of the same key?
+            models.UniqueConstraint(fields=["key", "id"], name="shoal_message_order"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.topic} {self.message}"
+
+
+class ReceivedRow(models.Model):
+    """A message whose receiver has done its work: in that work's own transaction."""
+
+    id = models.BigAutoField(primary_key=True)
+    message = ExactText(max_length=32)
+    receiver = ExactText()
+    source = ExactText(max_length=8)
+    """The identity of the database that it was sent in."""
+    at = models.FloatField()
+
+    class Meta:
+        app_label = "shoal"
+        managed = False
+        db_table = "shoal_received"
+        default_permissions = ()
+        constraints = (
+            models.UniqueConstraint(
+                fields=["message", "receiver"], name="shoal_received_once"
+            ),
+            # As an index: which of them are old?
+            models.UniqueConstraint(
+                fields=["source", "at", "id"], name="shoal_received_age"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.message} by {self.receiver}"
+
+
+class SagaRow(models.Model):
+    """
+    A run of a saga, from its start to its end and after.
+
+    Times are seconds since 1970, UTC.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    saga = ExactText(max_length=100)
+    key = ExactText()
+    token = ExactText(max_length=32)
+    """Of this row alone, should another have its key once this one was deleted."""
+    state = ExactText(max_length=20)
+    due = models.FloatField(null=True)
+    """It goes on then; null: at once, or never."""
+    turn = models.BigIntegerField()
+    """Grows with each process that takes the run, so the one before writes no more."""
+    data = models.TextField()
+    error = models.TextField()
+    begun = models.FloatField()
+    changed = models.FloatField()
+
+    class Meta:
+        app_label = "shoal"
+        managed = False
+        db_table = "shoal_saga"
+        default_permissions = ()
+        constraints = (
+            models.UniqueConstraint(fields=["saga", "key"], name="shoal_saga_once"),
+        )
+        indexes = (models.Index(fields=["state", "due"], name="shoal_saga_due"),)
+
+    def __str__(self) -> str:
+        return f"{self.saga}/{self.key}: {self.state}"
+
+
+class SagaStepRow(models.Model):
+    """A step of a run, from before it first ran."""
+
+    id = models.BigAutoField(primary_key=True)
+    run = models.BigIntegerField()
+    """The `id` of its `SagaRow`."""
+    position = models.IntegerField()
+    name = ExactText(max_length=100)
+    state = ExactText(max_length=20)
+    attempt = models.BigIntegerField()
+    ended = models.BigIntegerField()
+    failures = models.BigIntegerField()
+    has_compensation = models.SmallIntegerField()
+    result = models.TextField()
+    """JSON; empty until it is done."""
+    error = models.TextField()
+    changed = models.FloatField()
+
+    class Meta:
+        app_label = "shoal"
+        managed = False
+        db_table = "shoal_saga_step"
+        default_permissions = ()
+        constraints = (
+            models.UniqueConstraint(fields=["run", "name"], name="shoal_step_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.run} {self.name}: {self.state}"
+
+
+class SagaMarkRow(models.Model):
+    """
+    A step that has written here is done: so says this row, in the same transaction.
+
+    The run is recorded in another database, which may not know yet.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    mark = ExactText()
+    """The token of the run and the step."""
+    result = models.TextField()
+    at = models.FloatField()
+
+    class Meta:
+        app_label = "shoal"
+        managed = False
+        db_table = "shoal_saga_mark"
+        default_permissions = ()
+        constraints = (
+            models.UniqueConstraint(fields=["mark"], name="shoal_saga_mark_once"),
+        )
+
+    def __str__(self) -> str:
+        return str(self.mark)

@@ -24,7 +24,7 @@ _LEVELS = {"error": checks.ERROR, "warning": checks.WARNING, "info": checks.INFO
 def check_servers(
     app_configs: Any, *, databases: Sequence[Alias] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """E007, E008, E013 to E017, E019, W006, W007, W010, I001: what servers say."""
+    """E007, E008, E013-E017, E019, W006, W007, W010, W015, I001: what servers say."""
     if not databases or read_settings()[1] or _is_test_run():
         return []
     topology = get_topology()

@@ -151,14 +151,20 @@ class Project:
 
     def run(self, function: Callable[..., Any], *arguments: Any, **environ: str) -> Any:
         """Run a function of a test inside the project (see `inside.py`)."""
+        done = self.start(function, *arguments, **environ)
+        assert done.code == 0, done.output
+        return json.loads(done.stdout.splitlines()[-1])
+
+    def start(
+        self, function: Callable[..., Any], *arguments: Any, **environ: str
+    ) -> Done:
+        """Run a function inside the project, however that ends."""
         order = {
             "name": function.__name__,
             "source": textwrap.dedent(inspect.getsource(function)),
             "arguments": arguments,
         }
         environ = {"DJANGO_SETTINGS_MODULE": "config.settings", **environ}
-        done = self.python(
+        return self.python(
             "-W", "error", str(HERE / "inside.py"), stdin=json.dumps(order), **environ
         )
-        assert done.code == 0, done.output
-        return json.loads(done.stdout.splitlines()[-1])

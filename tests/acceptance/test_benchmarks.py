@@ -4,19 +4,24 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from tests.integration.docs.pages import ROOT
 
 
-def test_own_writes_are_read_back_on_real_lag() -> None:
-    command = [sys.executable, "-m", "benchmarks", "sessions", "--reads", "300"]
-    done = subprocess.run(
-        [*command, "--no-record"],
+def benchmark(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
+
+
+def test_own_writes_are_read_back_on_real_lag() -> None:
+    done = benchmark("sessions", "--reads", "300", "--no-record")
     assert not done.stderr
     # Not the exit status: so few reads do not say who left more to the replicas.
     shoal = re.search(r"Shoal\s+│\s*([\d,]+) │\s*(\d+) │", done.stdout)
@@ -27,16 +32,19 @@ def test_own_writes_are_read_back_on_real_lag() -> None:
 
 
 def test_an_unknown_name_is_usage() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "nothing"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = benchmark("nothing")
     assert done.returncode == 2
     assert (
-        "No benchmark is named 'nothing'. Known: router, lab, sessions, sharding."
-        in (done.stderr)
+        "No benchmark is named 'nothing'. Known: router, lab, sessions, sharding, "
+        "transactions." in (done.stderr)
     )
+
+
+@pytest.mark.mariadb
+def test_units_commit_on_real_servers() -> None:
+    done = benchmark("transactions", "--units", "5", "--no-record")
+    assert not done.stderr
+    # Not the exit status: so few units do not say how long they take.
+    for kind in ("postgresql", "mariadb"):
+        for way in ("shoal, 2", "shoal, 4", "sharded, 4", r"atomic\(a, b\)"):
+            assert re.search(rf"{kind} +│ commit .*{way}", done.stdout), done.stdout

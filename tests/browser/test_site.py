@@ -227,3 +227,79 @@ def test_admin(screen: Screen) -> None:
     assert "The Matrix" in screen.text
     screen.find(".queries summary").click()
     screen.shoot("admin")
+
+
+def log_in_as_staff(screen: Screen) -> None:
+    screen.open("/account/login/")
+    screen.fill("#id_username", "staff")
+    screen.fill("#id_password", "shoal-demo")
+    screen.press("main button")
+
+
+def test_the_panel_lists_the_unit_of_a_review(screen: Screen, name: str) -> None:
+    sign_up(screen, name)
+    screen.open(f"{MATRIX}review/")
+    rate(screen, 8, "All or nothing.")
+    screen.press("main button")
+    assert "one unit of work on 3 servers" in screen.find(".queries summary").text
+    screen.find(".queries summary").click()
+    [unit] = screen.all(".queries .unit")
+    assert "were written in one unit of work: all of them, or none." in unit.text
+    home = unit.get_attribute("data-home")
+    assert f"{home} decided." in unit.text
+    servers = (unit.get_attribute("data-servers") or "").split()
+    assert {"products", "accounts"} < set(servers)
+    steps = [step.get_attribute("data-step") for step in screen.all(".unit .steps li")]
+    assert steps[:4] == ["written", "prepared", "prepared", "decided"]
+    for span in ("prepare", "decide", "commit"):
+        assert span in screen.find(".unit .spans").text
+    screen.shoot("panel-unit")
+    screen.open(MATRIX)
+    assert screen.all(".queries .unit") == []
+
+
+@pytest.mark.parametrize(
+    ("step", "in_doubt", "kept"),
+    [
+        ("written", {0}, "no"),
+        ("prepared", {1, 2}, "no"),
+        ("decided", {2}, "yes"),
+        ("committed", {0, 1}, "yes"),
+    ],
+)
+def test_killed_in_the_middle_and_recovered(
+    screen: Screen, step: str, in_doubt: set[int], kept: str
+) -> None:
+    log_in_as_staff(screen)
+    screen.follow("Crash")
+    screen.shows("Nothing is in doubt.")
+    screen.shoot("crash-begin")
+    screen.find(f"#id_step option[value={step}]").click()
+    screen.press("button[name=kill]")
+    screen.shows("The process was killed")
+    branches = screen.all("tr[data-doubt]")
+    assert len(branches) in in_doubt
+    for branch in branches:
+        assert "reviews_review" in branch.text or "accounts_user" in branch.text
+    screen.shoot(f"crash-{step}")
+    screen.press("button[name=recover]")
+    screen.shows("Nothing is in doubt.")
+    said = screen.find("section[data-agree]")
+    assert said.get_attribute("data-agree") == "yes"
+    assert said.get_attribute("data-review") == kept
+    screen.shoot(f"crash-{step}-recovered")
+    screen.press("button[name=recover]")
+    screen.shows("Nothing was in doubt.")
+    assert len(screen.all("tr[data-doubt]")) == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_of_crashes_in_both_colours(screen: Screen, scheme: str) -> None:
+    screen.colours(scheme)
+    log_in_as_staff(screen)
+    screen.open("/staff/crash/")
+    screen.find("#id_step option[value=decided]").click()
+    screen.press("button[name=kill]")
+    screen.shoot(f"crash-{scheme}")
+    screen.press("button[name=recover]")
+    screen.shows("The three agree")

@@ -110,6 +110,31 @@ def test_max_lag_is_the_cluster_s() -> None:
     assert list(found(PRIMARY, late, MAX_LAG=1)) == ["shoal.W007"]
 
 
+def unable(alias: str) -> ServerFacts:
+    return replace(PRIMARY, alias=alias, identity=alias, max_prepared_transactions=0)
+
+
+def test_a_server_that_cannot_prepare_is_worse_as_a_shard() -> None:
+    assert list(found(unable("main"))) == ["shoal.I001"]
+    assert found(unable("main"), TWO_PHASE=False) == {}
+    conf, wrong = parse(
+        {"CLUSTERS": {"whole": {"SHARDS": ["one", "two"]}}},
+        {
+            "whole": {"ENGINE": "shoal.backends.sharded"},
+            "one": {"ENGINE": "django.db.backends.postgresql"},
+            "two": {"ENGINE": "django.db.backends.postgresql"},
+        },
+    )
+    assert wrong == ()
+    facts = {alias: unable(alias) for alias in ("one", "two")}
+    messages = problems(facts, build(conf))
+    assert [(m.id, m.alias) for m in messages] == [
+        ("shoal.W015", "one"),
+        ("shoal.W015", "two"),
+    ]
+    assert "on several shards of 'whole' at once is refused" in messages[0].message
+
+
 def test_two_names_of_one_database() -> None:
     site = replace(PRIMARY, alias="site")
     rest = replace(PRIMARY, alias="rest")

@@ -89,7 +89,7 @@ def test_an_empty_setting_has_no_clusters() -> None:
             "Did you mean 'REPLICAS'? Known: 'APPS', 'CONSISTENCY', 'GATHER', "
             "'IDS', 'KEYS', 'MAX_GATHER_ROWS', 'MAX_LAG', 'MODELS', 'REPLICAS', "
             "'REQUEST_ROLE', 'ROLES', 'SCATTER', 'SHARDS', "
-            "'TIMEOUT'.",
+            "'TIMEOUT', 'TWO_PHASE'.",
         ),
         (
             clusters(mian={}),

@@ -21,6 +21,7 @@ STAGES = {
     "shoal.publishing": "publishing",
     "shoal.routing": "routing",
     "shoal.testing": "testing",
+    "shoal.transactions.saga": "saga",
 }
 """The public stages, and the page of each."""
 WITHIN = {"WEIGHT"}

@@ -8,10 +8,11 @@ from accounts.models import User
 
 @admin.register(User)
 class PersonAdmin(UserAdmin):
-    list_display = ("username", "display_name", "is_staff", "generated")
+    list_display = ("username", "display_name", "review_count", "is_staff", "generated")
     list_filter = ("is_staff", "is_active", "generated")
     search_fields = ("username", "display_name")
+    readonly_fields = ("review_count",)
     fieldsets = (
         *(UserAdmin.fieldsets or ()),
-        ("On this site", {"fields": ("display_name", "generated")}),
+        ("On this site", {"fields": ("display_name", "review_count", "generated")}),
     )

@@ -12,6 +12,12 @@ class User(AbstractUser):
     generated = models.BooleanField(
         default=False, help_text="Made up by load_ratings to have more data."
     )
+    review_count = models.PositiveIntegerField(
+        "reviews",
+        default=0,
+        editable=False,
+        help_text="Written together with each review: see reviews/writing.py.",
+    )
 
     def __str__(self) -> str:
         return self.display_name or self.username

@@ -42,9 +42,8 @@ class Product(models.Model):
 
     `review_count` and `rating_sum` are a copy. The reviews live on another server, so
     no query can sort or page films by them; and films must be browsable while that
-    server is down. The truth is the reviews themselves: whoever shows one film counts
-    them afresh. The copy is brought up to date after each commit of a review (see
-    reviews/figures.py), always from a full count, so it may lag but not drift.
+    server is down. The copy is written in the same unit of work as the review, on both
+    servers or on neither (see reviews/writing.py).
     """
 
     title = models.CharField(max_length=250)

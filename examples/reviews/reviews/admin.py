@@ -5,15 +5,17 @@ one in a join, would need every review beside every film. So a search asks the s
 the products for ids first.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from shoal.transactions import atomic
 
 from accounts.models import User
 from products.models import Product
-from reviews.figures import refresh_after_commit
+from reviews import writing
 from reviews.models import Review
 
 MOST_MATCHES = 1000
@@ -58,17 +60,46 @@ class ReviewAdmin(admin.ModelAdmin):
         )
         return queryset.filter(found), False
 
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        with unit_of(request):
+            return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def delete_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        with unit_of(request):
+            return super().delete_view(request, object_id, extra_context)
+
     def save_model(
         self, request: HttpRequest, obj: Review, form: Any, change: bool
     ) -> None:
+        before = Review.objects.select_for_update().filter(pk=obj.pk)
+        removed = list(before) if change else []
         super().save_model(request, obj, form, change)
-        refresh_after_commit([obj.product_id])
+        writing.count(added=[obj], removed=removed)
 
     def delete_model(self, request: HttpRequest, obj: Review) -> None:
-        super().delete_model(request, obj)
-        refresh_after_commit([obj.product_id])
+        writing.remove(pk=obj.pk)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Review]) -> None:
-        ids = list(queryset.values_list("product_id", flat=True).distinct())
-        super().delete_queryset(request, queryset)
-        refresh_after_commit(ids)
+        writing.remove(pk__in=list(queryset.values_list("pk", flat=True)))
+
+
+def unit_of(request: HttpRequest) -> AbstractContextManager[None]:
+    """
+    Enter the unit of work outside of the admin's own transaction on the reviews.
+
+    So the admin's log of a change, on the accounts' server, is a part of it too.
+    """
+    if request.method == "POST":
+        return atomic(*writing.CLUSTERS)
+    return nullcontext()

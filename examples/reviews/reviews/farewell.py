@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models.signals import post_delete
 
 from products.models import Product
+from reviews import writing
 from reviews.models import Review
 
 
@@ -25,7 +26,7 @@ def product_gone(instance: Product, using: str, **_: Any) -> None:
     gone = instance.pk
 
     def tidy() -> None:
-        Review.objects.filter(product_id=gone).delete()
+        writing.remove(product_id=gone)
 
     transaction.on_commit(tidy, using=using, robust=True)
 

@@ -1,21 +1,21 @@
-"""Takes reviews, gives their count and average, and keeps the products' copy of them.
+"""Takes reviews, gives their count and average, and counts all of them afresh.
 
-The copy (see products.models.Product) is written on another server than the review, so
-after its commit. It is always a full count made while the product's row is locked:
-of two people who write at the same time the later one counts both. A product's reviews
-are on one shard, so that counts them alone.
+The products' copy of these figures, and the people's, are kept by reviews/writing.py,
+one review after the other. They are counted here where many have been loaded past it,
+or a server was down: by `manage.py load_ratings` and `manage.py reconcile`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from django.db import connections, router, transaction
-from django.db.models import Count, Sum
+from django.db import connections, router
+from django.db.models import Count, Model, Sum
 
+from accounts.models import User
 from products.models import Product
 from reviews.models import Review
 
-REFRESH_ALL = """
+REFRESH_PRODUCTS = """
 UPDATE products_product AS product
    SET review_count = counted.count, rating_sum = counted.total
   FROM (SELECT id, coalesce(f.count, 0) AS count, coalesce(f.total, 0) AS total
@@ -25,6 +25,15 @@ UPDATE products_product AS product
  WHERE counted.id = product.id
    AND (product.review_count, product.rating_sum)
        IS DISTINCT FROM (counted.count, counted.total)
+"""
+REFRESH_PEOPLE = """
+UPDATE accounts_user AS person
+   SET review_count = counted.count
+  FROM (SELECT id, coalesce(f.count, 0) AS count
+          FROM accounts_user
+          LEFT JOIN unnest(%s::bigint[], %s::int[]) AS f(id, count)
+         USING (id)) AS counted
+ WHERE counted.id = person.id AND person.review_count <> counted.count
 """
 
 
@@ -64,31 +73,7 @@ def distribution_of(product_id: int) -> Distribution:
     return Distribution(dict(counted))
 
 
-def refresh(product_ids: Iterable[int]) -> None:
-    """Bring the copy on these products up to date."""
-    alias = router.db_for_write(Product)
-    for product_id in sorted(set(product_ids)):
-        with transaction.atomic(using=alias):
-            products = Product.objects.using(alias).select_for_update()
-            if (product := products.filter(pk=product_id).first()) is None:
-                continue
-            counted = Review.objects.filter(product_id=product_id).aggregate(
-                count=Count("id"), total=Sum("half_stars", default=0)
-            )
-            Product.objects.using(alias).filter(pk=product.pk).update(
-                review_count=counted["count"], rating_sum=counted["total"]
-            )
-
-
-def refresh_after_commit(product_ids: Iterable[int]) -> None:
-    """A products server that is down doesn't take the written review back."""
-    ids = list(product_ids)
-    transaction.on_commit(
-        lambda: refresh(ids), using=router.db_for_write(Review), robust=True
-    )
-
-
-def refresh_all() -> int:
+def refresh_products() -> int:
     """
     Bring every product's copy up to date; say how many were wrong.
 
@@ -96,7 +81,20 @@ def refresh_all() -> int:
     """
     by_product = Review.objects.order_by().values_list("product_id")
     counted = by_product.annotate(Count("id"), Sum("half_stars"))
-    columns = [list(column) for column in zip(*counted, strict=True)] or [[], [], []]
-    with connections[router.db_for_write(Product)].cursor() as cursor:
-        cursor.execute(REFRESH_ALL, columns)
+    return _refresh(Product, REFRESH_PRODUCTS, list(counted), 3)
+
+
+def refresh_people() -> int:
+    """Bring every person's count up to date, as `refresh_products` does."""
+    named = Review.objects.filter(author__isnull=False).order_by()
+    counted = named.values_list("author_id").annotate(Count("id"))
+    return _refresh(User, REFRESH_PEOPLE, list(counted), 2)
+
+
+def _refresh(
+    model: type[Model], sql: str, rows: Sequence[Sequence[object]], width: int
+) -> int:
+    columns = [[row[at] for row in rows] for at in range(width)]
+    with connections[router.db_for_write(model)].cursor() as cursor:
+        cursor.execute(sql, columns)
         return int(cursor.rowcount)

@@ -2,24 +2,26 @@
 
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from io import StringIO
+from threading import Barrier
 from typing import Any
 
 from django.core.management import call_command
-from django.db import IntegrityError, transaction
+from django.db import DataError, IntegrityError, connections, transaction
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory, SimpleTestCase
 from django.utils import timezone
 from shoal.placement import shard_of
-from shoal.testing import TestCase, assertQueriesOn
+from shoal.testing import TestCase, TransactionTestCase, assertQueriesOn
 
 from accounts.models import User
 from products.models import Product
-from reviews.figures import Distribution, refresh
+from reviews.figures import Distribution
 from reviews.models import Review
 from reviews.reading import latest_reviews
-from reviews.views import keep
+from reviews.writing import keep, remove
 from reviewsite.queries import PLACE, QueryPanel
 
 SHARDS = ("reviews_0", "reviews_1", "reviews_2", "reviews_3")
@@ -63,6 +65,10 @@ class Reviews(TestCase):
         found = Product.objects.using("products").get(pk=film.pk)
         return found.review_count, found.rating_sum
 
+    def counted(self) -> int:
+        """Say how many reviews Ada's own row tells of."""
+        return User.objects.get(pk=self.ada.pk).review_count
+
     def test_whoever_is_not_logged_in_is_sent_to_log_in(self) -> None:
         for path in (self.path, f"{self.path}delete/", "/account/"):
             page = self.client.post(path, {"half_stars": 8})
@@ -76,12 +82,15 @@ class Reviews(TestCase):
         review = Review.objects.get()
         self.assertEqual((review.half_stars, review.text), (5, "Not so good."))
         self.assertIsNotNone(review.updated)
-        self.assertEqual(self.copied(self.film), (1, 5))
+        self.assertEqual((self.copied(self.film), self.counted()), ((1, 5), 1))
+        self.post(f"{self.path}delete/")
+        self.assertEqual((self.copied(self.film), self.counted()), ((0, 0), 0))
 
     def test_two_windows_that_send_at_once_end_in_one_review(self) -> None:
-        keep(self.film, self.ada.pk, {"half_stars": 3, "text": ""})
-        keep(self.film, self.ada.pk, {"half_stars": 4, "text": ""})
+        keep(self.film.pk, self.ada.pk, {"half_stars": 3, "text": ""})
+        keep(self.film.pk, self.ada.pk, {"half_stars": 4, "text": ""})
         self.assertEqual(Review.objects.get().half_stars, 4)
+        self.assertEqual((self.copied(self.film), self.counted()), ((1, 4), 1))
         with self.assertRaises(IntegrityError), transaction.atomic(using="reviews"):
             Review.objects.create(product=self.film, author=self.ada, half_stars=1)
 
@@ -120,11 +129,12 @@ class Reviews(TestCase):
 
     def test_a_deleted_film_takes_its_reviews_along(self) -> None:
         other = Product.objects.create(title="Alien")
-        Review.objects.create(product=self.film, author=self.ada, half_stars=8)
-        Review.objects.create(product=other, author=self.ada, half_stars=8)
+        keep(self.film.pk, self.ada.pk, {"half_stars": 8})
+        keep(other.pk, self.ada.pk, {"half_stars": 8})
         with self.captureOnCommitCallbacks(using="products", execute=True):
             self.film.delete()
         self.assertEqual(Review.objects.get().product_id, other.pk)
+        self.assertEqual((self.copied(other), self.counted()), ((1, 8), 1))
 
     def test_a_person_who_leaves_takes_only_the_name_along(self) -> None:
         Review.objects.create(product=self.film, author=self.ada, half_stars=8)
@@ -151,25 +161,49 @@ class Reviews(TestCase):
         call_command("reconcile", stdout=(out := StringIO()))
         review = Review.objects.get()
         self.assertEqual((review.product_id, review.author_id), (self.film.pk, None))
-        self.assertEqual(self.copied(self.film), (1, 7))
-        self.assertEqual([line[:2] for line in out.getvalue().splitlines()], ["1 "] * 3)
+        self.assertEqual((self.copied(self.film), self.counted()), ((1, 7), 0))
+        lines = out.getvalue().splitlines()
+        self.assertEqual([line[:2] for line in lines], ["1 ", "1 ", "1 ", "0 "])
         call_command("reconcile", stdout=(again := StringIO()))
         self.assertEqual(
-            [line[:2] for line in again.getvalue().splitlines()], ["0 "] * 3
+            [line[:2] for line in again.getvalue().splitlines()], ["0 "] * 4
         )
 
-    def test_figures_of_a_film_that_is_gone_are_nobodys_concern(self) -> None:
-        refresh([10**9])
+    def test_reconcile_counts_for_people_what_was_written_past_the_site(self) -> None:
+        Review.objects.create(product=self.film, author=self.ada, half_stars=8)
+        call_command("reconcile", stdout=(out := StringIO()))
+        self.assertEqual((self.copied(self.film), self.counted()), ((1, 8), 1))
+        self.assertIn("1 people with a wrong count", out.getvalue())
+
+    def test_a_film_that_went_while_its_review_was_written_is_nobodys_concern(
+        self,
+    ) -> None:
+        keep(10**9, self.ada.pk, {"half_stars": 8})
+        self.assertEqual(self.counted(), 1)
+        self.assertEqual(remove(product_id=10**9), 1)
+        self.assertEqual(self.counted(), 0)
 
     def test_the_admin_changes_a_review_but_not_its_film(self) -> None:
         other = Product.objects.create(title="Alien")
-        review = Review.objects.create(product=self.film, author=self.ada, half_stars=8)
+        review = keep(self.film.pk, self.ada.pk, {"half_stars": 8})
         self.client.force_login(self.bob)
         fields = {"product": other.pk, "author": self.ada.pk, "half_stars": 6}
         when = {"created_0": "2020-01-01", "created_1": "12:00:00"}
         self.post(f"/admin/reviews/review/{review.pk}/change/", **fields, **when)
         self.assertEqual(self.copied(self.film), (1, 6))
         self.assertEqual(Review.objects.get().product_id, self.film.pk)
+
+    def test_the_admin_gives_a_review_to_another_person(self) -> None:
+        review = keep(self.film.pk, self.ada.pk, {"half_stars": 8})
+        self.client.force_login(self.bob)
+        fields = {"author": self.bob.pk, "half_stars": 8}
+        when = {"created_0": "2020-01-01", "created_1": "12:00:00"}
+        self.post(f"/admin/reviews/review/{review.pk}/change/", **fields, **when)
+        self.assertEqual((self.copied(self.film), self.counted()), ((1, 8), 0))
+        self.assertEqual(User.objects.get(pk=self.bob.pk).review_count, 1)
+        self.post(f"/admin/reviews/review/{review.pk}/delete/", post="yes")
+        self.assertEqual(self.copied(self.film), (0, 0))
+        self.assertEqual(User.objects.get(pk=self.bob.pk).review_count, 0)
 
     def test_the_admin_adds_a_review_of_any_film(self) -> None:
         self.client.force_login(self.bob)
@@ -185,13 +219,12 @@ class Reviews(TestCase):
             self.assertContains(page, "already exists")
 
     def test_the_admin_deletes_several_and_counts_their_films(self) -> None:
-        review = Review.objects.create(product=self.film, author=self.ada, half_stars=8)
-        refresh([self.film.pk])
+        review = keep(self.film.pk, self.ada.pk, {"half_stars": 8})
         self.client.force_login(self.bob)
         chosen = {"action": "delete_selected", "_selected_action": [review.pk]}
         self.post("/admin/reviews/review/", **chosen, post="yes")
         self.assertFalse(Review.objects.exists())
-        self.assertEqual(self.copied(self.film), (0, 0))
+        self.assertEqual((self.copied(self.film), self.counted()), ((0, 0), 0))
 
     def test_the_admin_finds_reviews_by_title_person_and_words(self) -> None:
         Review.objects.create(
@@ -202,6 +235,90 @@ class Reviews(TestCase):
             with self.subTest(words):
                 page = self.client.get("/admin/reviews/review/", {"q": words})
                 self.assertContains(page, "Heat (1995)", found)
+
+
+class AllOrNothing(TransactionTestCase):
+    """Without the transaction that a `TestCase` is in: two phases are at work."""
+
+    def setUp(self) -> None:
+        self.film = film_on("reviews_2")
+        self.people = [User.objects.create_user(f"person{n}") for n in range(8)]
+
+    def said(self) -> tuple[int, int, int, int]:
+        film = Product.objects.using("products").get(pk=self.film.pk)
+        counters = User.objects.values_list("review_count", flat=True)
+        reviews = Review.objects.count()
+        return reviews, film.review_count, film.rating_sum, sum(counters)
+
+    def test_many_at_once_are_all_counted(self) -> None:
+        ready = Barrier(len(self.people))
+
+        def write(person: User) -> None:
+            ready.wait(10)
+            for half_stars in (3, 10, 7):
+                keep(self.film.pk, person.pk, {"half_stars": half_stars})
+            connections.close_all()
+
+        with ThreadPoolExecutor(len(self.people)) as threads:
+            list(threads.map(write, self.people))
+        self.assertEqual(self.said(), (8, 8, 56, 8))
+
+    def test_one_person_in_many_windows_is_counted_once(self) -> None:
+        ready = Barrier(4)
+
+        def write(half_stars: int) -> None:
+            ready.wait(10)
+            keep(self.film.pk, self.people[0].pk, {"half_stars": half_stars})
+            connections.close_all()
+
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(write, [9, 8, 3, 1]))
+        last = Review.objects.get().half_stars
+        self.assertEqual(self.said(), (1, 1, last, 1))
+
+    def test_what_one_server_refuses_none_keeps(self) -> None:
+        User.objects.filter(pk=self.people[0].pk).update(review_count=2**31 - 1)
+        with self.assertRaises(DataError):
+            keep(self.film.pk, self.people[0].pk, {"half_stars": 8})
+        self.assertEqual(self.said()[:3], (0, 0, 0))
+
+    def test_the_panel_of_the_next_page_lists_the_unit(self) -> None:
+        self.client.force_login(self.people[0])
+        path = f"{self.film.get_absolute_url()}review/"
+        page = self.client.post(path, {"half_stars": 8}, follow=True)
+        self.assertContains(page, "were written in one unit of work")
+        [unit] = page.context["trace"].units
+        self.assertEqual({*unit.servers}, {"reviews_2", "products", "accounts"})
+        self.assertContains(page, f"<b>{unit.home}</b> decided.")
+        steps = re.findall(r'data-step="(\w+)"', page.content.decode())
+        self.assertEqual(
+            steps,
+            ["written", *["prepared"] * 2, "decided", *["committed"] * 2, "forgotten"],
+        )
+        again = self.client.get(self.film.get_absolute_url())
+        self.assertNotContains(again, "were written in one unit of work")
+
+    def test_a_forged_cookie_shows_nothing(self) -> None:
+        self.client.cookies["shoal_reviews_units"] = "forged:signature"
+        page = self.client.get(self.film.get_absolute_url())
+        self.assertNotContains(page, "were written in one unit of work")
+
+    def test_a_film_that_is_locked_is_said_to_be(self) -> None:
+        self.client.force_login(self.people[0])
+        path = f"{self.film.get_absolute_url()}review/"
+        with transaction.atomic(using="products"):
+            Product.objects.using("products").select_for_update().get(pk=self.film.pk)
+            self.client.raise_request_exception = False
+            logged = self.assertLogs("django.request", "ERROR")
+            with ThreadPoolExecutor(1) as apart, logged:
+                page = apart.submit(self.post_apart, path).result(30)
+        self.assertContains(page, "Somebody else is changing this", status_code=503)
+        self.assertEqual(self.said(), (0, 0, 0, 0))
+
+    def post_apart(self, path: str) -> Any:
+        page = self.client.post(path, {"half_stars": 8})
+        connections.close_all()
+        return page
 
 
 class OnFourShards(TestCase):

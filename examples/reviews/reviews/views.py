@@ -4,13 +4,11 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 
 from products.models import Product
-from reviews.figures import refresh_after_commit
 from reviews.forms import ReviewForm
-from reviews.models import Review
 from reviews.reading import own_review
+from reviews.writing import keep, remove
 
 
 @login_required
@@ -22,22 +20,11 @@ def write(request: HttpRequest, pk: int) -> HttpResponse:
     own = own_review(product.pk, author)
     form = ReviewForm(request.POST or None, instance=own)
     if request.method == "POST" and form.is_valid():
-        keep(product, author, form.cleaned_data)
+        keep(product.pk, author, form.cleaned_data)
         messages.success(request, "Your review has been saved.")
         return redirect(product)
     context = {"product": product, "form": form, "own": own}
     return render(request, "reviews/write.html", context)
-
-
-def keep(product: Product, author_id: int, written: dict[str, object]) -> None:
-    """Two windows that send at the same time end in one review."""
-    Review.objects.update_or_create(
-        product_id=product.pk,
-        author_id=author_id,
-        defaults={**written, "updated": timezone.now()},
-        create_defaults=written,
-    )
-    refresh_after_commit([product.pk])
 
 
 @login_required
@@ -48,8 +35,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
         messages.info(request, "You have no review of this film.")
         return redirect(product)
     if request.method == "POST":
-        own.delete()
-        refresh_after_commit([product.pk])
+        remove(product_id=product.pk, author_id=own.author_id)
         messages.success(request, "Your review has been deleted.")
         return redirect(product)
     return render(request, "reviews/delete.html", {"product": product, "own": own})

@@ -5,6 +5,7 @@ These pages ask no server for anything: one of them may be what went wrong.
 
 import sys
 
+import psycopg
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -22,13 +23,15 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def failed(request: HttpRequest) -> HttpResponse:
     """
-    Tell a server that doesn't answer (503) from a mistake of ours (500).
+    Tell a server that doesn't answer, or a row that is locked (503), from our mistakes.
 
     Django calls this from within the `except` block, whatever part failed: the view,
     the template or the session.
     """
-    if isinstance(sys.exc_info()[1], SERVER_GONE):
-        page = render(request, "503.html", status=503)
+    error = sys.exc_info()[1]
+    if isinstance(error, SERVER_GONE):
+        is_locked = isinstance(error.__cause__, psycopg.errors.LockNotAvailable)
+        page = render(request, "503.html", {"is_locked": is_locked}, status=503)
         page["Retry-After"] = "5"
         return page
     return render(request, "500.html", status=500)

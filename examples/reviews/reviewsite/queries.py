@@ -21,6 +21,8 @@ from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from shoal.topology import get_topology
 
+from reviewsite import units
+from reviewsite.units import Unit
 from reviewsite.ways import heard, in_words
 
 PLACE = b"<!-- queries -->"
@@ -75,6 +77,8 @@ class Query:
 @dataclass
 class Trace:
     queries: list[Query] = field(default_factory=list)
+    units: list[Unit] = field(default_factory=list)
+    """Those of this request, and of one that was redirected here."""
     _open: list[Query] = field(default_factory=list)
     """Those that are being answered, innermost last."""
 
@@ -148,15 +152,26 @@ class QueryPanel:
         token = tracing.set(trace)
         with ExitStack() as stack:
             stack.callback(tracing.reset, token)
+            told = stack.enter_context(units.heard())
             for alias in connections:
                 stack.enter_context(connections[alias].execute_wrapper(trace.record))
             response = self.get_response(request)
+        trace.units = told.units
+        if has_panel(response):
+            trace.units = [*units.carried(request), *told.units]
+            units.drop(request, response)
+        elif told.units:
+            units.carry(response, told.units)
         return with_panel(response, trace)
 
 
+def has_panel(response: HttpResponseBase) -> bool:
+    return PLACE in getattr(response, "content", b"")
+
+
 def with_panel(response: HttpResponseBase, trace: Trace) -> HttpResponseBase:
-    content = getattr(response, "content", b"")
-    if PLACE in content:
+    if has_panel(response):
+        content: bytes = response.content  # type: ignore[attr-defined]
         panel = render_to_string("queries.html", {"trace": trace}).encode()
         response.content = content.replace(PLACE, panel, 1)  # type: ignore[attr-defined]
         if "Content-Length" in response:

@@ -29,7 +29,12 @@ SHARDS = [alias for alias in ALIASES if alias.startswith("reviews_")]
 
 
 def read_databases(text: str) -> dict[str, dict[str, Any]]:
-    """A dead server is noticed after three seconds, a restarted one at once."""
+    """
+    A dead server is noticed after three seconds, a restarted one at once.
+
+    Nobody waits longer for a row, either: it may belong to a unit of work that is in
+    doubt, and stay locked until `manage.py shoal recover`.
+    """
     entries = json.loads(text) if text else {}
     entries = entries or {
         alias: {"ENGINE": "django.db.backends.postgresql", "NAME": name}
@@ -38,7 +43,11 @@ def read_databases(text: str) -> dict[str, dict[str, Any]]:
     for entry in entries.values():
         entry["CONN_MAX_AGE"] = 60
         entry["CONN_HEALTH_CHECKS"] = True
-        entry["OPTIONS"] = {"connect_timeout": 3, **entry.get("OPTIONS", {})}
+        entry["OPTIONS"] = {
+            "connect_timeout": 3,
+            "options": "-c lock_timeout=3s",
+            **entry.get("OPTIONS", {}),
+        }
     return entries
 
 
@@ -82,6 +91,7 @@ INSTALLED_APPS = [
     "accounts",
     "products",
     "reviews",
+    "crashing",
     "reviewsite",
 ]
 MIDDLEWARE = [
@@ -141,10 +151,17 @@ LOGGING = {
     "handlers": {
         "errors": {"class": "logging.StreamHandler", "level": "ERROR"},
         "panel": {"class": "reviewsite.ways.Told"},
+        "units": {"class": "reviewsite.units.Told"},
     },
     "loggers": {
         "django": {"handlers": ["errors"], "level": "INFO"},
         # Which shards each statement was sent to, and why: for the panel of queries.
         "shoal.sharding": {"handlers": ["panel"], "level": "DEBUG", "propagate": False},
+        # Who prepared, decided and committed, and when: for the panel too.
+        "shoal.transactions": {
+            "handlers": ["units", "errors"],
+            "level": "DEBUG",
+            "propagate": False,
+        },
     },
 }

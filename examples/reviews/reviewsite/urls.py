@@ -7,6 +7,7 @@ urlpatterns = [
     path("", include("products.urls")),
     path("", include("reviews.urls")),
     path("", include("accounts.urls")),
+    path("", include("crashing.urls")),
     path("admin/", admin.site.urls),
 ]
 handler404 = "reviewsite.errors.not_found"

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from shoal.lab import Lab
 
-from smoke import outages, places, reading, staff, writing
+from smoke import crashing, outages, places, reading, staff, writing
 from smoke.visit import Visit
 
 STEPS: list[Callable[[Visit], str]] = [
@@ -30,6 +30,9 @@ STEPS: list[Callable[[Visit], str]] = [
     staff.admin_adds_and_deletes,
     staff.admin_accounts,
     staff.admin_deletes,
+    crashing.killed_in_the_middle,
+    crashing.two_in_doubt_at_once,
+    crashing.pressed_by_several,
     reading.not_found,
     outages.a_shard_down,
     outages.accounts_server_down,

@@ -15,8 +15,8 @@ REVIEWS = "reviews"
 SHARDS = ("reviews_0", "reviews_1", "reviews_2", "reviews_3")
 # By the first word of a table's name.
 APPS = {
-    "products": {"products"},
-    **{shard: {"reviews"} for shard in SHARDS},
+    "products": {"products", "shoal"},
+    **{shard: {"reviews", "shoal"} for shard in SHARDS},
     "accounts": {"accounts", "auth", "django", "shoal"},
 }
 BACK_WITHIN = 10.0

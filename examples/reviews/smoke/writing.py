@@ -1,9 +1,10 @@
 """Takes a visit, signs up, writes, edits and deletes, and looks where it all landed."""
 
+import re
 from contextlib import ExitStack
 
 from smoke.visit import Visit, answered, expect
-from visitor import Visitor
+from visitor import Page, Visitor
 
 TOY_STORY = 1
 OWN_PASSWORD = "herring and sprat 47"
@@ -37,8 +38,20 @@ def write(visit: Visit) -> str:
     visit.check(page, f"{count + 1} reviews")
     visit.only_on(visit.home_of(TOY_STORY), "reviews_review", f"text = '{WORDS}'", 1)
     expect(visit.copied(TOY_STORY) == (count + 1, total + 9), "the copy is wrong")
+    one_unit(visit, page)
+    mine = "SELECT review_count FROM accounts_user WHERE username = 'smoke'"
+    expect(visit.number("accounts", mine) == 1, "the author's count is wrong")
     visit.get("/", "Toy Story (1995)", WORDS)
     return answered(page)
+
+
+def one_unit(visit: Visit, page: Page) -> None:
+    """The panel tells who was written, and who decided."""
+    [(servers, home)] = re.findall(r'data-servers="(.+?)" data-home="(\w+)"', page.html)
+    written = {"products", "accounts", visit.home_of(TOY_STORY)}
+    expect({*servers.split()} == written, f"the unit was written on {servers}")
+    steps = re.findall(r'data-step="(\w+)"', page.html)
+    expect(steps[0] == "written" and "decided" in steps, f"{home} tells of {steps}")
 
 
 def edit(visit: Visit) -> str:

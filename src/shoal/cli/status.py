@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from shoal.cli import amounts, findings
+from shoal.cli import amounts, findings, in_doubt, messages, sagas
 from shoal.cli.arguments import configured
 from shoal.cli.history import label, read_disk, unapplied
 from shoal.cli.migrate.choice import candidates
@@ -21,6 +21,9 @@ from shoal.evenness import Key
 from shoal.topology import Cluster, Topology, get_topology
 from shoal.topology.positions.notation import Unit, read
 from shoal.topology.probe import ServerFacts, ServerProblem, probe, problems
+from shoal.transactions.in_doubt import Branch
+from shoal.transactions.outbox.values import Waiting
+from shoal.transactions.saga import Overview
 from shoal.types import Alias, ClusterName
 
 
@@ -38,6 +41,9 @@ class Status:
     unapplied: Mapping[Alias, list[Key] | None]
     residents: Mapping[ClusterName | None, Residents]
     shards: Mapping[ClusterName, Shards]
+    in_doubt: Sequence[Branch]
+    messages: Mapping[Alias, Waiting]
+    sagas: Sequence[Overview] = ()
 
     @property
     def errors(self) -> list[ServerProblem]:
@@ -89,6 +95,9 @@ def look() -> Status:
         unapplied=unapplied(primaries, read_disk()),
         residents=residents(),
         shards=shards,
+        in_doubt=in_doubt.find(facts),
+        messages=messages.look(primaries),
+        sagas=sagas.look_at_sagas(facts),
     )
 
 
@@ -99,7 +108,9 @@ def as_json(status: Status) -> dict[str, Any]:
             _cluster_as_json(cluster, status)
             for cluster in status.topology.clusters.values()
         ],
+        "in_doubt": [in_doubt.as_json(one) for one in status.in_doubt],
         "others": [_server_as_json(alias, None, status) for alias in status.others],
+        "messages": messages.as_json(status.messages),
         "problems": [
             {
                 "alias": problem.alias,
@@ -110,6 +121,7 @@ def as_json(status: Status) -> dict[str, Any]:
             }
             for problem in status.problems
         ],
+        "sagas": sagas.as_json(status.sagas),
     }
 
 
@@ -178,6 +190,12 @@ def show(status: Status, console: Console) -> None:
     if status.shards:
         console.print(_buckets(status))
         console.print()
+    if status.in_doubt:
+        console.print(in_doubt.table(status.in_doubt))
+        console.print("Finish it with `manage.py shoal recover`.")
+        console.print()
+    messages.show(status.messages, console)
+    sagas.show(status.sagas, console)
     findings.show([findings.as_message(p) for p in status.problems], console)
 
 

@@ -23,6 +23,7 @@ CLUSTER_KEYS = (
     "REPLICAS",
     "REQUEST_ROLE",
     "ROLES",
+    "TWO_PHASE",
     *sharding.SHARDED_KEYS,
 )
 _COOKIE_NAME = re.compile(r"[\w-]+", re.ASCII)
@@ -149,6 +150,7 @@ class _Parser:
             max_lag=self.max_lag(options, where),
             roles=self.roles(options, name, where),
             request_role=self.request_role(options, where),
+            two_phase=self.two_phase(options, where),
             **shards,
         )
 
@@ -227,6 +229,17 @@ class _Parser:
             "It is a number of seconds above 0.",
         )
         return 30.0
+
+    def two_phase(self, options: Mapping[str, Any], where: str) -> bool:
+        value = options.get("TWO_PHASE", True)
+        if isinstance(value, bool):
+            return value
+        self.wrong(
+            "E001",
+            f'{where}["TWO_PHASE"] is {value!r}.',
+            "It is True, or False where a server may not prepare transactions.",
+        )
+        return True
 
     def roles(
         self, options: Mapping[str, Any], name: ClusterName, where: str

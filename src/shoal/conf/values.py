@@ -26,6 +26,8 @@ class ClusterConf:
     roles: Mapping[Role, Alias] = field(default_factory=dict)
     request_role: Any = None
     """A callable `request -> role`, or the dotted path of one."""
+    two_phase: bool = True
+    """Whether its servers may be asked to prepare a transaction."""
     shards: tuple[Alias, ...] = ()
     """In order; the first is home."""
     ids: Ids = "bucketed"

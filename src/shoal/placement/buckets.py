@@ -7,10 +7,8 @@ Read from the control database once per process, and kept.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, repeat
-from typing import Any
 
 from django.db import DatabaseError
-from django.db.models import Model
 
 from shoal.conf import on_settings_change
 from shoal.errors import MapMissing, UnknownShard
@@ -122,14 +120,7 @@ def create_tables() -> None:
     So that it can be used before, or without, a run of `migrate`, which will find them.
     """
     with reached() as control:
-        for model in control.missing():
-            try:
-                for sql in _definition(control, model):
-                    control.run(sql)
-            except DatabaseError:
-                # Somebody else may have been faster.
-                if model in control.missing():
-                    raise
+        control.create_missing()
 
 
 def get_ready(cluster: Cluster) -> BucketMap:
@@ -196,15 +187,3 @@ def _check(cluster: Cluster, ranges: Iterable[Range]) -> None:
                 f"{', '.join(map(repr, known))}.",
             )
         free = part.last + 1
-
-
-def _definition(control: Control, model: type[Model]) -> list[str]:
-    """
-    Return the SQL of Django's schema editor.
-
-    Not sent by it, as it would be by Django's cursor, which a test may forbid.
-    """
-    editor: Any = control.connection.schema_editor()
-    editor.deferred_sql = []
-    sql, _ = editor.table_sql(model)
-    return [sql, *map(str, editor.deferred_sql)]

@@ -33,11 +33,10 @@ _BEGIN = {
     "postgresql": (
         # Whatever the project prefers: a row that was just changed is no failure.
         "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
-        f"SET LOCAL lock_timeout = '{WAIT_FOR_LOCKS}s'",
+        "SET LOCAL lock_timeout = '{wait}s'",
     ),
     "mysql": (
-        f"SET SESSION innodb_lock_wait_timeout = {WAIT_FOR_LOCKS}, "
-        f"lock_wait_timeout = {WAIT_FOR_LOCKS}",
+        "SET SESSION innodb_lock_wait_timeout = {wait}, lock_wait_timeout = {wait}",
         "START TRANSACTION",
     ),
     "sqlite": ("BEGIN IMMEDIATE",),
@@ -68,7 +67,7 @@ def place() -> Place:
 
 
 class Control:
-    """The open control database. SQL has its names in double quotes."""
+    """An open database with tables of Shoal's. SQL has its names in double quotes."""
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
@@ -119,23 +118,24 @@ class Control:
             yield cursor
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, wait: int = WAIT_FOR_LOCKS) -> Iterator[None]:
         """
         Commit at the end, unless the project has a transaction: then it will.
 
+        Waits so many seconds for a lock; on SQLite as long as the project's setting.
         Tests share a connection of SQLite between threads, which take turns here.
         """
         with self.connection.__dict__.setdefault("_shoal_turn", threading.RLock()):
             if self.is_in_transaction:
                 yield
             else:
-                with self._begun():
+                with self._begun(wait):
                     yield
 
     @contextlib.contextmanager
-    def _begun(self) -> Iterator[None]:
+    def _begun(self, wait: int) -> Iterator[None]:
         for sql in _BEGIN[self.vendor]:
-            self._begin(sql)
+            self._begin(sql.format(wait=wait))
         try:
             yield
             self.run("COMMIT")
@@ -152,12 +152,16 @@ class Control:
                 self.run(sql)
                 return
             except OperationalError:
-                is_open = self.connection.connection.in_transaction
-                if not (is_open and self.is_in_memory) or time.monotonic() > end:
+                if not self._is_begun_elsewhere or time.monotonic() > end:
                     raise
                 time.sleep(0.005)
 
-    def missing(self) -> list[type[Model]]:
+    @property
+    def _is_begun_elsewhere(self) -> bool:
+        """Whether threads share a database in memory, and another has begun."""
+        return self.is_in_memory and bool(self.connection.connection.in_transaction)
+
+    def missing(self, models: tuple[type[Model], ...] = TABLES) -> list[type[Model]]:
         """Return the models whose tables are not there."""
         with (
             self.connection.wrap_database_errors,
@@ -165,19 +169,42 @@ class Control:
         ):
             tables = self.connection.introspection.get_table_list(cursor)
         there = {table.name for table in tables}
-        return [model for model in TABLES if model._meta.db_table not in there]
+        return [model for model in models if model._meta.db_table not in there]
+
+    def create_missing(self, models: tuple[type[Model], ...] = TABLES) -> None:
+        """Create the tables that are not there; others may do the same meanwhile."""
+        for model in self.missing(models):
+            try:
+                for sql in self._definition(model):
+                    self.run(sql)
+            except DatabaseError:
+                # Somebody else may have been faster.
+                if model in self.missing(models):
+                    raise
+
+    def _definition(self, model: type[Model]) -> list[str]:
+        """
+        Return the SQL of Django's schema editor.
+
+        Not sent by it, as it would be by Django's cursor, which a test may forbid.
+        """
+        editor: Any = self.connection.schema_editor()
+        editor.deferred_sql = []
+        sql, _ = editor.table_sql(model)
+        indexes = [index.create_sql(model, editor) for index in model._meta.indexes]
+        return [sql, *map(str, editor.deferred_sql), *map(str, indexes)]
 
 
-def goes_apart() -> bool:
-    """Say whether the control database is asked over a connection apart."""
-    return connections[control_alias()].vendor != "sqlite"
+def goes_apart(alias: Alias | None = None) -> bool:
+    """Say whether a database, or the control one, is asked over a connection apart."""
+    return connections[alias or control_alias()].vendor != "sqlite"
 
 
 @contextlib.contextmanager
-def reached() -> Iterator[Control]:
-    """Open the control database for a block, whether its tables are there or not."""
-    alias = control_alias()
-    if not goes_apart():
+def reached(alias: Alias | None = None) -> Iterator[Control]:
+    """Open a database, or the control one, for a block, with its tables or without."""
+    alias = alias or control_alias()
+    if not goes_apart(alias):
         with _borrowed(connections[alias]) as connection:
             yield Control(connection)
         return

@@ -16,7 +16,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from shoal.conf import until_settings_change
 from shoal.errors import CrossClusterQuery, ReplicaWrite, SettingsError, WrongCluster
 from shoal.placement import get_placement, models_of_table
-from shoal.placement.models import bare_table_name
+from shoal.placement.models import OWN_APP, bare_table_name
 from shoal.routing import writes
 from shoal.routing.context import current, current_unit
 from shoal.routing.copies import watch_copies
@@ -76,6 +76,9 @@ def guard(
         elif isinstance(error, ProgrammingError | OperationalError):
             _explain(error, connection.alias)
         raise
+    if tables and context["cursor"].rowcount > 0:
+        # A unit of work over several servers need not ask this one, then.
+        connection.shoal_has_written = True
     if may:
         _wrote(connection)
     return result
@@ -210,6 +213,9 @@ def _homes_of_tables() -> Mapping[str, Mapping[str, ClusterName]]:
     placement = get_placement()
     homes: dict[str, dict[str, ClusterName]] = {}
     for table, models in models_of_table().items():
+        if any(model._meta.app_label == OWN_APP for model in models):
+            # Shoal's own, which are wherever they are needed.
+            continue
         found = {model._meta.label: placement.cluster_of(model) for model in models}
         told = {label: name for label, name in found.items() if name is not None}
         homes[table] = told if len(told) == len(found) else {}

@@ -152,6 +152,39 @@ class Question:
                 stop()
 
 
+def at_once(works: Sequence[Callable[[], None]]) -> list[BaseException | None]:
+    """
+    Do all of them at the same time, to the end; return what each has raised.
+
+    The last one is done in this thread, and nobody is told to stop: not by an error of
+    another, nor by Ctrl-C or what else a signal raises here, which is raised when all
+    have ended.
+    """
+    raised: list[BaseException | None] = [None] * len(works)
+
+    def run(index: int) -> None:
+        try:
+            works[index]()
+        except BaseException as error:
+            raised[index] = error
+
+    begun = {_submit(run, index): index for index in range(len(works) - 1)}
+    run(len(works) - 1)
+    for future, index in begun.items():
+        if future.cancel():
+            # All threads are at work.
+            run(index)
+    stopped: BaseException | None = None
+    while not all(future.done() for future in begun):
+        try:
+            wait(begun)
+        except BaseException as error:
+            stopped = error
+    if stopped is not None:
+        raise stopped
+    return raised
+
+
 _threads: ThreadPoolExecutor | None = None
 
 

@@ -1,7 +1,8 @@
 """Clusters and their members as frozen values. Takes a `Conf`; asks no server."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -38,6 +39,8 @@ class Cluster:
     role: Role | None = None
     """The role that this edition serves, where the cluster has roles."""
     request_role: Any = None
+    two_phase: bool = True
+    """Whether its servers may be asked to prepare a transaction."""
     shards: tuple["Cluster", ...] = ()
     """In order; the first is home."""
     ids: Ids = "bucketed"
@@ -113,6 +116,11 @@ class Topology:
     """Each member alias with its cluster and the edition, or shard, of it."""
     has_replicas: bool = False
     """Whether any edition has."""
+
+    @cached_property
+    def has_several_databases(self) -> bool:
+        """Whether a transaction can span two of them."""
+        return len([*self.editions()]) > 1
 
     def editions(self) -> Iterator[Cluster]:
         """Every primary that holds data of its own, in the order of the setting."""
@@ -218,7 +226,7 @@ def _shard(alias: Alias, conf: ClusterConf, whole: Conf) -> Cluster:
         shard = ClusterConf(
             name=alias, consistency=conf.consistency, max_lag=conf.max_lag
         )
-    return _edition(shard, None)
+    return _edition(replace(shard, two_phase=conf.two_phase and shard.two_phase), None)
 
 
 def _edition(conf: ClusterConf, role: Role | None, **more: Any) -> Cluster:
@@ -227,6 +235,7 @@ def _edition(conf: ClusterConf, role: Role | None, **more: Any) -> Cluster:
         replicas=tuple(Replica(alias=r.alias, weight=r.weight) for r in conf.replicas),
         consistency=conf.consistency,
         max_lag=conf.max_lag,
+        two_phase=conf.two_phase,
         role=role,
         **more,
     )

@@ -136,8 +136,10 @@ class Project:
             return cursor.fetchall() if cursor.description else []
 
     def tables(self, alias: str) -> set[str]:
+        """Return the project's tables: those of Shoal's own are in each database."""
         sql = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
-        return {name for (name,) in self.ask(alias, sql)}
+        found = {name for (name,) in self.ask(alias, sql)}
+        return {name for name in found if not name.startswith("shoal_")}
 
     def applied(self, alias: str, app: str) -> list[str]:
         if "django_migrations" not in self.tables(alias):

@@ -17,7 +17,9 @@ from django.core.management.base import CommandError
 from django.db import connections, transaction
 
 def tables(alias):
-    return set(connections[alias].introspection.table_names())
+    # Those of Shoal's own are in each database.
+    names = connections[alias].introspection.table_names()
+    return {name for name in names if not name.startswith("shoal_")}
 
 def refused(*args, **options):
     try:

@@ -5,9 +5,10 @@ import subprocess
 import time
 from pathlib import Path
 
+import psycopg
 import pytest
 
-from tests.integration.cli.conftest import Project
+from tests.integration.cli.conftest import Project, connect
 
 PRIMARIES = ("accounts", "library", "press", "press_draft")
 
@@ -81,7 +82,7 @@ def test_the_plan_says_what_runs_where_and_runs_nothing(project: Project) -> Non
     assert nothing_applied(project)
 
 
-def test_one_failure_stops_all_after_that_migration_and_is_gone_on_from(
+def test_one_failure_undoes_that_migration_everywhere_and_is_gone_on_from(
     project: Project,
 ) -> None:
     done, again = project.each(
@@ -89,25 +90,27 @@ def test_one_failure_stops_all_after_that_migration_and_is_gone_on_from(
     )
     assert (done.code, again.code) == (1, 1)
     assert "Failed press.0003_issue_number on press_draft" in done.stdout
-    assert "Applied press.0003_issue_number on accounts, library, press " in done.stdout
+    assert "Applied press.0002_issue_of_each_book on accounts, library" in done.stdout
+    assert "Applied press.0003" not in done.stdout
     assert done.stderr.startswith(
         "Error: press.0003_issue_number failed on 'press_draft': function "
         "missing_function() does not exist"
     )
     assert "Hint: Mend the cause and run the same again" in done.stderr
-    assert len(project.applied("press", "press")) == 3
-    assert len(project.applied("press_draft", "press")) == 2
+    for alias in PRIMARIES:
+        assert len(project.applied(alias, "press")) == 2
 
     report = again.data["databases"]
     assert not again.data["ok"]
     assert report["press_draft"]["failed"] == "press.0003_issue_number"
     assert report["press_draft"]["remaining"] == ["press.0003_issue_number"]
     assert "missing_function" in report["press_draft"]["error"]
-    assert report["press"]["remaining"] == []
+    assert report["press"]["failed"] is None
+    assert report["press"]["remaining"] == ["press.0003_issue_number"]
 
     last = project.shoal_command("migrate", "--json").data["databases"]
     assert last["press_draft"]["applied"] == ["press.0003_issue_number"]
-    assert last["press"]["applied"] == []
+    assert last["press"]["applied"] == ["press.0003_issue_number"]
 
 
 def test_both_failures_are_reported(project: Project) -> None:
@@ -163,6 +166,39 @@ def test_ctrl_c_stops_after_the_current_migration(project: Project, gate: Path) 
         assert project.applied(alias, "press") == []
     project.shoal_command("migrate")
     assert len(project.applied("press", "press")) == 3
+
+
+def test_the_second_ctrl_c_undoes_the_migration_at_hand_everywhere(
+    project: Project,
+) -> None:
+    project.shoal_command("migrate", "press", "0002")
+    with psycopg.connect(**connect(project.databases["press_draft"])) as somebody:
+        somebody.execute("SET idle_in_transaction_session_timeout = '20s'")
+        somebody.execute("LOCK TABLE press_issue IN ACCESS EXCLUSIVE MODE")
+        with project.start("shoal", "migrate") as process:
+            until = time.monotonic() + 30
+            waits = "SELECT 1 FROM pg_locks WHERE NOT granted"
+            while not project.ask("press_draft", waits):
+                assert process.poll() is None, process.communicate()
+                assert time.monotonic() < until
+                time.sleep(0.02)
+            process.send_signal(signal.SIGINT)
+            assert process.stdout is not None
+            while not process.stdout.readline().startswith("Stopping when the current"):
+                assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            # Nobody need wait for what the server does.
+            done = project.end(process, code=1)
+    assert done.stderr.startswith("Error: Interrupted.")
+    for alias in PRIMARIES:
+        assert len(project.applied(alias, "press")) == 2
+    project.shoal_command("migrate")
+    columns = (
+        "SELECT column_name FROM information_schema.columns "
+        "WHERE table_name = 'press_issue' ORDER BY 1"
+    )
+    for alias in ("press", "press_draft"):
+        assert ("number",) in project.ask(alias, columns)
 
 
 def test_goes_backwards(project: Project) -> None:

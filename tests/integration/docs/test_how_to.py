@@ -17,6 +17,7 @@ from tests.integration.docs.walking import Walk
 ON_POSTGRESQL = (
     "foreign-keys-across-clusters",
     "internal-and-external",
+    "messages-between-databases",
     "move-an-app",
     "no-default",
     "products-and-reviews",
@@ -24,13 +25,21 @@ ON_POSTGRESQL = (
     "read-your-own-writes",
     "tasks",
     "test-a-project",
+    "two-databases-one-transaction",
     "two-models-of-one-app",
+    "work-that-outlives-a-transaction",
 )
 
 SETTINGS = """
-'''The project's settings, with the addresses of the lab's servers.'''
+'''The project's settings, with the addresses of the lab's servers, and no mail sent.'''
 import json, os
+import django
 from config.settings import *
+_dummy = "django.core.mail.backends.dummy.EmailBackend"
+if django.VERSION >= (6, 1):
+    MAILERS = {"default": {"BACKEND": _dummy}}
+else:
+    EMAIL_BACKEND = _dummy
 _lab = json.loads(os.environ["LAB"])
 _replicas = {r for c in SHOAL["CLUSTERS"].values() for r in c.get("REPLICAS", ())}
 for _alias, _database in DATABASES.items():

@@ -18,7 +18,6 @@ from shoal.placement.control import TABLES
 from shoal.topology import Cluster
 from tests.integration.publishing.conftest import aliases
 from tests.sharded.beside import asked, goods  # noqa: F401
-from tests.sharded.fixtures import *  # noqa: F403
 
 postgres_control = lab_fixture(Postgres("control"), scope="session")
 mariadb_control = lab_fixture(MariaDB("control"), scope="session")

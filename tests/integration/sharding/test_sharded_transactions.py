@@ -1,15 +1,23 @@
 """`atomic(using="shop")` over several shards, and the shards' own transactions."""
 
 import contextlib
+import copy
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, connections, transaction
+from django.conf import settings
+from django.db import IntegrityError, OperationalError, connections, transaction
+from django.test import override_settings
 
+from shoal.errors import UnitRefused
+from shoal.topology.probe.asking import close, open_apart
+from shoal.transactions import atomic as unit
 from tests.sharded.models import Country, Product
-from tests.sharded.places import names, names_on, product_on
-from tests.sharded.shop import SHARDS, SHOP
+from tests.sharded.places import code_on, names, names_on, product_on
+from tests.sharded.servers import only
+from tests.sharded.shop import SHARDS, SHOP, TWIN
 
 FIRST, SECOND, THIRD, _ = SHARDS
 # Django 6.1 has given it another name.
@@ -199,6 +207,68 @@ def test_raw_sql_on_the_alias_of_a_shard_takes_part(shop: str) -> None:
     assert names() == ["there"]
 
 
+def test_a_cursor_of_a_shard_that_was_open_before_takes_part(shop: str) -> None:
+    product_on(SECOND, name="there")
+    with connections[SECOND].cursor() as cursor:
+        with contextlib.suppress(Stop), atomic():
+            cursor.execute("UPDATE sharded_product SET name = 'changed'")
+            raise Stop
+        assert names() == ["there"]
+
+
+@pytest.fixture
+def clusters(shop: str) -> Iterator[None]:
+    """The shop, and its twin as a cluster of its own, with another table."""
+    setting = copy.deepcopy(settings.SHOAL)
+    setting["CLUSTERS"][TWIN] = {}
+    with override_settings(SHOAL=setting), connections[TWIN].cursor() as cursor:
+        cursor.execute("CREATE TABLE note (id integer PRIMARY KEY)")
+        try:
+            yield
+        finally:
+            cursor.execute("DROP TABLE note")
+
+
+@only("postgresql")
+@pytest.mark.parametrize(
+    ("outer", "inner"),
+    [
+        (transaction.atomic(using=SECOND), unit(SHOP, TWIN)),
+        (transaction.atomic(using=SHOP), unit(SECOND, TWIN)),
+        (unit(SHOP), unit(SECOND, TWIN)),
+        (unit(SECOND), unit(SHOP, TWIN)),
+    ],
+)
+def test_a_unit_over_clusters_sees_a_block_of_a_shard_or_of_all(
+    clusters: None, outer: Any, inner: Any
+) -> None:
+    with outer, pytest.raises(UnitRefused, match="A transaction is open on"), inner:
+        raise AssertionError("not reached")
+
+
+@only("postgresql", "mariadb")
+@pytest.mark.parametrize("outer", [unit, atomic])
+@pytest.mark.parametrize("has_joined", [False, True])
+def test_a_unit_of_a_shard_is_a_part_of_one_of_all(
+    shop: str, outer: Any, has_joined: bool
+) -> None:
+    with contextlib.suppress(Stop), outer(SHOP):
+        if has_joined:
+            names_on(SECOND)
+        with unit(SECOND):
+            product_on(SECOND, name="a")
+        with contextlib.suppress(KeyError), unit(SECOND):
+            product_on(SECOND, name="lost")
+            raise KeyError
+        assert names() == ["a"]
+        raise Stop
+    assert names() == []
+    with outer(SHOP), unit(SECOND):
+        product_on(SECOND, name="a")
+    assert names() == ["a"]
+    assert not connections[SECOND].in_atomic_block
+
+
 def test_a_shard_in_a_transaction_of_its_own(shop: str) -> None:
     there = product_on(SECOND, name="there")
     of_shard = Product.objects.using(SECOND).filter(pk=there.pk)
@@ -285,6 +355,48 @@ def test_a_constraint_checked_at_the_end_spares_all_shards(shop: str) -> None:
     with pytest.raises(IntegrityError):
         point_to_nothing(product)
     assert names() == ["there"]
+
+
+def test_a_shard_that_is_lost_before_it_joins_can_join_again(shop: str) -> None:
+    if shop == "sqlite":
+        pytest.skip("A file is not lost.")
+    sessions = {shard: session_of(shard) for shard in (SECOND, THIRD)}
+    with atomic():
+        country_on(FIRST, name="a")
+        end_session(sessions[SECOND])
+        with pytest.raises(OperationalError), atomic():
+            country_on(SECOND, name="lost")
+        country_on(SECOND, name="b")
+        end_session(sessions[THIRD])
+        with pytest.raises(OperationalError), atomic():
+            list(Country.objects.using(SHOP).all())
+        country_on(THIRD, name="c")
+    found = Country.objects.using(SHOP).values_list("name", flat=True)
+    assert sorted(found) == ["a", "b", "c"]
+
+
+def country_on(shard: str, name: str) -> Country:
+    return Country.objects.using(SHOP).create(code=code_on(shard), name=name)
+
+
+def session_of(shard: str) -> int:
+    """Return what the server calls the session of our own connection to a shard."""
+    connection = connections[connections[SHOP].registered(shard)]
+    is_postgresql = connection.vendor == "postgresql"
+    asked = "pg_backend_pid()" if is_postgresql else "connection_id()"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {asked}")
+        [number] = cursor.fetchone()
+    return int(number)
+
+
+def end_session(number: int) -> None:
+    apart: Any = open_apart(FIRST)
+    is_postgresql = apart.vendor == "postgresql"
+    end = f"pg_terminate_backend({number}, 10000)"
+    with apart.cursor() as cursor:
+        cursor.execute(f"SELECT {end}" if is_postgresql else f"KILL {number}")
+    close(apart)
 
 
 def test_closing_inside_of_a_transaction_rolls_back(shop: str) -> None:

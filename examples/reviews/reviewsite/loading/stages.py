@@ -25,7 +25,7 @@ STAFF = "staff"
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 PRODUCT_COLUMNS = "id title sort_title search_text year review_count rating_sum"
 USER_COLUMNS = (
-    "username display_name password date_joined generated"
+    "username display_name password date_joined generated review_count"
     " is_superuser is_staff is_active first_name last_name email"
 )
 REST = (False, False, True, "", "", "")
@@ -70,7 +70,15 @@ def load_people(ratings: Iterable[Rating]) -> int:
         User,
         USER_COLUMNS.split(),
         (
-            [login, name_of(login), secrets[r.generated], r.created, r.generated, *REST]
+            [
+                login,
+                name_of(login),
+                secrets[r.generated],
+                r.created,
+                r.generated,
+                0,
+                *REST,
+            ]
             for login, r in first.items()
         ),
     )

@@ -51,6 +51,14 @@ class ShardConnection(_Base):
             owner.transaction.join(self)
         return super()._cursor(*([] if name is None else [name]))  # type: ignore[misc]
 
+    def validate_no_broken_transaction(self) -> None:
+        """Join before a statement of a cursor that was open before the block."""
+        owner = self.shoal_owner()
+        begins = owner is not None and owner.in_transaction
+        if begins and not owner.transaction.has_joined(self.alias):
+            owner.transaction.join(self)
+        super().validate_no_broken_transaction()
+
     def get_autocommit(self) -> bool:
         """
         Join before a block of the shard's own begins, which is a part of it then.

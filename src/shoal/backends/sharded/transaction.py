@@ -11,7 +11,9 @@ from typing import Any
 
 from django.db import Error, OperationalError, transaction
 
-from shoal.errors import PartialCommit
+from shoal.transactions.committing import commit, roll_back
+from shoal.transactions.parts import Part, RollBack
+from shoal.transactions.unit import Unit
 from shoal.types import Alias
 
 
@@ -20,8 +22,10 @@ class ShardedTransaction:
 
     def __init__(self, owner: Any) -> None:
         self._owner = owner
-        self._blocks: dict[Alias, transaction.Atomic] = {}
-        """An `atomic()` of each shard that has joined, in the order of joining."""
+        self._parts: dict[Alias, Part] = {}
+        """Each shard that has joined, in the order of joining."""
+        self.unit = Unit()
+        """What they commit as: an enclosing unit over several clusters, or our own."""
         self._is_ending = False
         """While blocks are left, no shard joins again."""
         self._savepoints: list[str] = []
@@ -38,17 +42,21 @@ class ShardedTransaction:
         block = transaction.Atomic(using=name, savepoint=True, durable=False)
         block._from_testcase = self._is_of_test()  # type: ignore[attr-defined]
         # First: what the block does touches the connection, and would join again.
-        self._blocks[alias] = block
+        self._parts[alias] = part = Part(alias, connection, block)
         try:
-            block.__enter__()
+            part.enter()
+            self.unit.begin(part)
             for sid in self._savepoints:
                 self._save(connection, sid)
-        except BaseException:
-            del self._blocks[alias]
+        except BaseException as error:
+            if block in connection.atomic_blocks:
+                with contextlib.suppress(Error):
+                    part.roll_back(error)
+            del self._parts[alias]
             raise
 
     def has_joined(self, alias: Alias) -> bool:
-        return alias in self._blocks or self._is_ending
+        return alias in self._parts or self._is_ending
 
     def _is_of_test(self) -> bool:
         blocks = self._owner.atomic_blocks
@@ -87,21 +95,11 @@ class ShardedTransaction:
         return self._savepoints.index(sid)
 
     def commit(self) -> None:
-        """
-        Commit on each shard that has joined.
-
-        Shards whose deferred constraints would fail, or whose transaction is broken,
-        are found before the first commit. What fails later leaves a part committed,
-        and raises `PartialCommit`.
-        """
-        try:
-            self._require_sound()
-        except BaseException:
-            self.rollback()
-            raise
+        """Commit on each shard that has joined, or on none: see `committing`."""
         self._keep_hooks()
-        with self._ending() as blocks:
-            _commit_each(blocks)
+        unit = self.unit
+        with self.ending() as parts:
+            commit(unit, parts, best_effort=True)
 
     def _keep_hooks(self) -> None:
         """Let what is to be run after a shard's commit be run after all of them."""
@@ -111,47 +109,37 @@ class ShardedTransaction:
                 connection.run_on_commit = []
 
     @contextlib.contextmanager
-    def _ending(self) -> Iterator[dict[Alias, transaction.Atomic]]:
-        """Yield the blocks, which are about to be left."""
-        blocks = self._taken()
+    def ending(self) -> Iterator[list[Part]]:
+        """Yield the parts of the shards, which are about to end."""
+        parts = self._taken()
         self._is_ending = True
         try:
-            yield blocks
+            yield parts
         finally:
             self._is_ending = False
 
-    def _require_sound(self) -> None:
-        connections = self._joined()
-        for connection in connections:
-            if is_broken(connection):
-                connection.needs_rollback = True
-            connection.validate_no_broken_transaction()
-        if len(connections) > 1:
-            for connection in connections:
-                if connection.vendor == "postgresql":
-                    connection.check_constraints()
-
     def rollback(self) -> None:
-        with self._ending() as blocks:
-            _roll_back(list(blocks.values()), RollBack())
+        with self.ending() as parts:
+            roll_back(parts, RollBack())
 
     def end(self) -> None:
         """Forget what a commit or rollback has not ended: there should be nothing."""
-        if self._blocks:
+        if self._parts:
             self.rollback()
 
     def abandon(self) -> None:
         with contextlib.suppress(Error):
             self.rollback()
 
-    def _taken(self) -> dict[Alias, transaction.Atomic]:
-        """Return the blocks, which are about to be left."""
-        blocks, self._blocks = self._blocks, {}
+    def _taken(self) -> list[Part]:
+        """Return the parts, which are about to end; what joins next is another unit."""
+        parts, self._parts = [*self._parts.values()], {}
         self._savepoints, self._hooks = [], {}
-        return blocks
+        self.unit = Unit()
+        return parts
 
     def _joined(self) -> list[Any]:
-        names = map(self._owner.registered, self._blocks)
+        names = map(self._owner.registered, self._parts)
         return [transaction.get_connection(name) for name in names]
 
 
@@ -168,47 +156,3 @@ def _keep_time_zone(connection: Any) -> None:
     """
     if connection.connection is not None and hasattr(connection, "_configure_timezone"):
         connection._configure_timezone(connection.connection)
-
-
-class RollBack(Exception):
-    """What an `atomic()` of a shard is left with, so that it rolls back."""
-
-
-def _commit_each(blocks: dict[Alias, transaction.Atomic]) -> None:
-    done: list[Alias] = []
-    for alias, block in blocks.items():
-        try:
-            block.__exit__(None, None, None)
-        except Error as error:
-            rest = [b for a, b in blocks.items() if a not in (*done, alias)]
-            _roll_back(rest, error)
-            if not done:
-                raise
-            raise PartialCommit(
-                f"The shards {', '.join(map(repr, done))} have committed, but "
-                f"{alias!r} has not: {error}",
-                hint="Compare the rows of this unit of work on these shards.",
-            ) from error
-        done.append(alias)
-
-
-def _roll_back(blocks: list[transaction.Atomic], error: BaseException) -> None:
-    failed: BaseException | None = None
-    for block in reversed(blocks):
-        try:
-            block.__exit__(type(error), error, None)
-        except Error as caught:
-            failed = caught
-    if failed is not None:
-        raise failed
-
-
-def is_broken(connection: Any) -> bool:
-    """Say whether the server would answer a commit with a rollback."""
-    pgconn = getattr(connection.connection, "pgconn", None)
-    return pgconn is not None and pgconn.transaction_status == IN_ERROR
-
-
-IN_ERROR = 3
-"""PQTRANS_INERROR.
-https://www.postgresql.org/docs/current/libpq-status.html#LIBPQ-PQTRANSACTIONSTATUS"""

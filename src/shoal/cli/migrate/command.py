@@ -1,12 +1,13 @@
 """Takes the options of `shoal migrate`, leads the run from its checks to its report."""
 
 import argparse
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django.apps import apps
 from django.core.checks import ERROR, run_checks
-from django.db import connections, router
+from django.db import Error, connections, router
 from django.db.migrations.loader import MigrationLoader
 
 from shoal.cli.arguments import aliases, configured, existing_alias
@@ -26,8 +27,11 @@ from shoal.cli.migrate.target import Target
 from shoal.cli.migrate.worker import Request, refuse_conflicts
 from shoal.cli.screen import Screen
 from shoal.errors import MigrateError
+from shoal.evenness.killed import finish_killed
 from shoal.topology import Topology, get_topology
 from shoal.topology.probe import ServerFacts, probe, problems
+from shoal.transactions import tables
+from shoal.transactions.recovering import recover
 from shoal.types import Alias
 
 
@@ -113,7 +117,22 @@ def run(options: Mapping[str, Any], screen: Screen) -> None:
     say: Callable[[str], None] = screen.progress.print
     servers = _servers(choice.aliases, topology)
     with locked(servers, timeout=options["lock_timeout"], say=say):
-        session.migrate()
+        for done in finish_killed(servers):
+            say(done)
+        joint = [alias for alias in servers if facts[alias].vendor == "postgresql"]
+        lacking = tables.lacking(joint)
+        try:
+            session.migrate()
+        finally:
+            _tidy(lacking)
+
+
+def _tidy(lacking: Sequence[Alias]) -> None:
+    """Take away the tables that this run has made for its own commits."""
+    recovery = recover()
+    if not (recovery.left or recovery.down):
+        with contextlib.suppress(Error):
+            tables.drop_unused(lacking)
 
 
 def _read_disk() -> MigrationLoader:

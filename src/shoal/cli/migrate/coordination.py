@@ -7,11 +7,13 @@ import signal
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 from shoal.cli.migrate.steps import Ranks, Step, next_round
 from shoal.cli.migrate.worker import Event, Worker
+from shoal.sharding.stopping import STOP_WITHIN
+from shoal.transactions import atomic
 from shoal.types import Alias
 
 
@@ -43,6 +45,10 @@ class Unwatched:
     def stopping(self) -> None: ...
 
 
+class _Undone(Exception):
+    """A migration has failed on one alias, so no other commits it."""
+
+
 class Coordination:
     """Where all workers are."""
 
@@ -55,6 +61,8 @@ class Coordination:
         self._active = set(self.workers)
         self._waiting: dict[Alias, Step] = {}
         self._round: set[Alias] = set()
+        self._held: dict[Alias, list[Event]] = {}
+        """What is done on these aliases and not committed yet."""
 
     @property
     def errors(self) -> dict[Alias, BaseException]:
@@ -63,7 +71,8 @@ class Coordination:
     @property
     def finished(self) -> bool:
         """Whether every worker got through all that it had planned."""
-        return all(worker.after is not None for worker in self.workers.values())
+        through = all(worker.after is not None for worker in self.workers.values())
+        return through and not self.errors
 
     def prepare(self) -> None:
         """Let every worker connect and plan. With an error, all of them end here."""
@@ -96,7 +105,33 @@ class Coordination:
                 else:
                     step, aliases = next_round(self._waiting, order)
                     watcher.began(step, aliases)
+                    self._do_together(step, aliases)
+
+    def _do_together(self, step: Step, aliases: Sequence[Alias]) -> None:
+        """Do one migration on all aliases: on all or on none, where servers can."""
+        joint = [alias for alias in aliases if self.workers[alias].can_join(step)]
+        if not joint:
+            self._do_step(step, aliases)
+            return
+        self._held = {alias: [] for alias in joint}
+        try:
+            with atomic(*joint):
+                with self._none_left_at_work():
                     self._do_step(step, aliases)
+                if self.errors:
+                    raise _Undone
+        except _Undone:
+            pass
+        except Exception as error:  # Whatever a server says to a commit.
+            for alias in joint:
+                mine = self.progress[alias]
+                mine.failed, mine.error = step, error
+                self._watcher.failed(alias, step, error)
+        else:
+            for event in (event for events in self._held.values() for event in events):
+                self._is_through(event)
+        finally:
+            self._held = {}
 
     def _do_step(self, step: Step, aliases: Sequence[Alias]) -> None:
         """
@@ -131,6 +166,30 @@ class Coordination:
                 self.workers[alias].go(on=False)
             raise
 
+    @contextlib.contextmanager
+    def _none_left_at_work(self) -> Iterator[None]:
+        """
+        Whatever breaks in here: let no thread use a transaction that is rolled back.
+
+        What a server does is cancelled, what Python does is waited for. Who presses
+        Ctrl-C once more ends the process, and the servers roll back by themselves.
+        """
+        try:
+            yield
+        except BaseException:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
+            while self._round:
+                for alias in self._round:
+                    self.workers[alias].cancel()
+                with contextlib.suppress(Empty):
+                    event = self._events.get(timeout=STOP_WITHIN)
+                    if event.waits is not None or event.ended:
+                        self._round.discard(event.alias)
+                    if event.ended:
+                        self._active.discard(event.alias)
+            raise
+
     def _next(self) -> Event:
         event = self._events.get()
         if event.interrupted:
@@ -142,11 +201,18 @@ class Coordination:
             self._waiting[event.alias] = event.waits
             self._round.discard(event.alias)
         if event.through is not None:
-            mine.done.append(event.through)
-            self._watcher.through(event)
+            if event.alias in self._held:
+                self._held[event.alias].append(event)
+            else:
+                self._is_through(event)
         if event.ended:
             self._ended(event, mine)
         return event
+
+    def _is_through(self, event: Event) -> None:
+        assert event.through is not None
+        self.progress[event.alias].done.append(event.through)
+        self._watcher.through(event)
 
     def _ended(self, event: Event, mine: Progress) -> None:
         self._active.discard(event.alias)

@@ -79,6 +79,7 @@ class Session:
                 events=events,
                 topology=self.topology,
                 shared=shared,
+                can_prepare=can_prepare(alias, self.topology, self.facts),
             )
             for alias in self.choice.aliases
         ]
@@ -171,15 +172,31 @@ class Session:
 
 
 def shared_connections(aliases: Sequence[Alias], topology: Topology) -> Shared:
-    """Let threads use the connections of this one that no other can stand for."""
+    """
+    Let the threads use the connections of this one, which ends what they begin.
+
+    Each uses that of its own alias; code that may use any runs in one at a time.
+    """
     found = {}
     servers = (server for a in aliases for server in topology.servers_behind(a))
     for alias in dict.fromkeys([*aliases, *servers]):
         connection: Any = connections[alias]
-        if connection.vendor == "sqlite" and connection.is_in_memory_db():
-            connection.inc_thread_sharing()
-            found[alias] = connection
+        connection.inc_thread_sharing()
+        found[alias] = connection
     return found
+
+
+def can_prepare(
+    alias: Alias, topology: Topology, facts: Mapping[Alias, ServerFacts]
+) -> bool:
+    """Say whether what changes tables there can wait for the commit of others."""
+    return all(
+        facts[server].vendor == "postgresql"
+        and facts[server].max_prepared_transactions
+        and server in topology.by_alias
+        and topology.by_alias[server][1].two_phase
+        for server in topology.servers_behind(alias)
+    )
 
 
 def _rolls_back(worker: Worker, step: Step | None) -> bool:

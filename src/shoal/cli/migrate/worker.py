@@ -25,12 +25,13 @@ from shoal.cli.migrate.steps import Step
 from shoal.cli.migrate.target import Target
 from shoal.errors import MigrateError
 from shoal.routing import pinned, role
+from shoal.sharding.stopping import stop_of
 from shoal.topology import Topology
 from shoal.types import Alias
 
 Plan: TypeAlias = "list[tuple[Migration, bool]]"
 Shared: TypeAlias = Mapping[Alias, BaseDatabaseWrapper]
-"""Connections to databases in memory, which a thread of its own would not see."""
+"""Connections of the thread that leads, by alias."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +74,8 @@ class Worker:
     events: "SimpleQueue[Event]"
     topology: Topology
     shared: Shared = field(default_factory=dict)
+    can_prepare: bool = False
+    """Whether what changes tables there can wait for the commit of others."""
     plan: Plan = field(default_factory=list)
     before: ProjectState | None = None
     """The project as this database has it before anything is done."""
@@ -90,6 +93,13 @@ class Worker:
         """Let the worker do what it waits for, or tell it to end."""
         self._orders.put(on)
 
+    def cancel(self) -> None:
+        """Let the servers give up what they do for it, wherever its code has gone."""
+        for connection in self.shared.values():
+            if not getattr(connection, "is_sharded", False):
+                with contextlib.suppress(Exception):
+                    stop_of(connection)()
+
     @property
     def steps(self) -> list[Step]:
         """The steps of the plan, in the order in which the executor does them."""
@@ -100,13 +110,21 @@ class Worker:
         known = [step for step in forwards if step in planned]
         return [*known, *sorted(planned - set(known))]
 
+    def migrations_of(self, step: Step) -> Iterator[Migration]:
+        for migration, back in self.plan:
+            if step_of(migration, back) == step:
+                yield migration
+
+    def can_join(self, step: Step) -> bool:
+        """Say whether the step is a transaction that others can be part of."""
+        return self.can_prepare and all(m.atomic for m in self.migrations_of(step))
+
     def runs_code(self, step: Step) -> bool:
         """Say whether the migration has operations whose reach nobody can tell."""
         return any(
             isinstance(operation, RunPython | SeparateDatabaseAndState)
             or not type(operation).__module__.startswith("django.")
-            for migration, back in self.plan
-            if step_of(migration, back) == step
+            for migration in self.migrations_of(step)
             for operation in migration.operations
         )
 

@@ -1,5 +1,5 @@
 """
-`manage.py shoal`: status, top, check, migrate, publish, explain.
+`manage.py shoal`: status, top, check, migrate, publish, deliver, explain, recover.
 
 Exit status: 0 done, 1 something is wrong with what was asked or found, 2 usage.
 """
@@ -12,7 +12,16 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from shoal.cli import check, explain, migrate, publish, status, top
+from shoal.cli import (
+    check,
+    deliver,
+    explain,
+    migrate,
+    publish,
+    recover,
+    status,
+    top,
+)
 from shoal.cli.screen import Screen
 from shoal.errors import ShoalError
 
@@ -22,7 +31,9 @@ SUBCOMMANDS: dict[str, tuple[Any, str]] = {
     "check": (check, "Connect to everything and say what is wrong."),
     "migrate": (migrate, "Migrate every database, replicas left alone."),
     "publish": (publish, "Copy objects from one edition of a cluster to another."),
+    "deliver": (deliver, "Deliver the messages that were sent in transactions."),
     "explain": (explain, "Print how a queryset is answered, and by which shards."),
+    "recover": (recover, "Finish what a crash left in doubt; resume sagas."),
 }
 EXAMPLES = """
   manage.py shoal status
@@ -31,6 +42,8 @@ EXAMPLES = """
   manage.py shoal migrate
   manage.py shoal migrate --plan
   manage.py shoal publish pages.Page 1 2 --from draft --to public
+  manage.py shoal deliver --watch
+  manage.py shoal recover --watch
   manage.py shoal explain "Review.objects.filter(stars=5)[:20]"
 
 `manage.py shoal migrate --help` shows the options of one. Exit status: 0 done,

@@ -239,14 +239,26 @@ def _same_database(facts: Facts, topology: Topology) -> Iterator[ServerProblem]:
 def _cannot_prepare(facts: Facts, topology: Topology) -> Iterator[ServerProblem]:
     for edition in topology.editions():
         mine = facts.get(edition.primary)
-        if mine is not None and mine.max_prepared_transactions == 0:
-            yield ServerProblem(
-                alias=edition.primary,
-                id="shoal.I001",
-                level="info",
-                message=f"max_prepared_transactions is 0 on {mine.server!r} "
-                f"({edition.primary!r}), so it cannot take part in a transaction "
-                "over several servers.",
-                hint="Where you want such transactions, set it to max_connections and "
-                "restart the server.",
-            )
+        if mine is None or mine.max_prepared_transactions != 0:
+            continue
+        if not edition.two_phase:
+            # It is not asked to.
+            continue
+        sharded = topology.sharded_cluster_of(edition.primary)
+        is_needed = sharded is not None and len(sharded.shards) > 1
+        what = (
+            f"so what is written on several shards of {sharded.name!r} at once is "
+            "refused."
+            if sharded is not None and is_needed
+            else "so it cannot take part in a transaction over several servers."
+        )
+        yield ServerProblem(
+            alias=edition.primary,
+            id="shoal.W015" if is_needed else "shoal.I001",
+            level="warning" if is_needed else "info",
+            message=f"max_prepared_transactions is 0 on {mine.server!r} "
+            f"({edition.primary!r}), {what}",
+            hint="Set it to max_connections and restart the server, or say "
+            '"TWO_PHASE": False for the cluster: then its servers commit one after '
+            "the other, and a crash in between leaves a part.",
+        )

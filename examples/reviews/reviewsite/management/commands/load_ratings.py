@@ -15,7 +15,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from reviews.figures import refresh_all
+from reviews.figures import refresh_people, refresh_products
 from reviewsite.loading import stages
 from reviewsite.loading.generated import generated_ratings
 from reviewsite.loading.ratings import Film, Rating, read_films, read_ratings
@@ -79,9 +79,13 @@ def load(
         progress.update(reviews, completed=arrived)
     stages.load_staff()
     progress.update(people, total=found, completed=found)
-    task = progress.add_task("averages", total=len(films))
-    refresh_all()
-    progress.update(task, completed=len(films))
+    for what, refresh, number in (
+        ("averages", refresh_products, len(films)),
+        ("counters", refresh_people, found),
+    ):
+        task = progress.add_task(what, total=number)
+        refresh()
+        progress.update(task, completed=number)
 
 
 def chunks(

@@ -1,7 +1,8 @@
 """Takes nothing, makes the three clusters agree again after a server was down.
 
 Removes reviews of films that are gone, takes the name off reviews of people who are
-gone, and counts every film's reviews afresh. May be run at any time, and again.
+gone, and counts the reviews of every film and every person afresh. May be run at any
+time, and again.
 """
 
 from typing import Any
@@ -13,7 +14,7 @@ from django.db import router
 from django.db.models import Model
 
 from products.models import Product
-from reviews.figures import refresh_all
+from reviews.figures import refresh_people, refresh_products
 from reviews.models import Review
 
 
@@ -27,10 +28,11 @@ class Command(BaseCommand):
         removed, _by_model = Review.objects.filter(product_id__in=orphans).delete()
         left = gone(get_user_model(), authors())
         unnamed = Review.objects.filter(author_id__in=left).update(author=None)
-        counted = refresh_all()
+        films_counted, people_counted = refresh_products(), refresh_people()
         self.stdout.write(f"{removed} reviews of films that are gone: removed")
         self.stdout.write(f"{unnamed} reviews by people who are gone: name taken off")
-        self.stdout.write(f"{counted} films whose average was behind: counted afresh")
+        self.stdout.write(f"{films_counted} films with a wrong average: counted afresh")
+        self.stdout.write(f"{people_counted} people with a wrong count: counted afresh")
 
 
 def authors() -> set[int]:

@@ -1,0 +1,254 @@
+"""`manage.py shoal recover`: finish what a crash left in doubt, and resume sagas."""
+
+import argparse
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from itertools import chain
+from typing import Any
+
+from django.db import Error, connections
+from rich.console import Console
+
+from shoal.cli import findings, in_doubt, sagas
+from shoal.cli.screen import Screen
+from shoal.cli.stopping import stopped_by_signals
+from shoal.errors import ShoalError
+from shoal.topology.probe.asking import as_line
+from shoal.transactions import tables
+from shoal.transactions.reaching import primaries
+from shoal.transactions.recovering import WAIT, Found, Recovery, recover
+from shoal.transactions.saga import (
+    Report,
+    Standing,
+    discover,
+    resume,
+    retry,
+    settle,
+)
+from shoal.transactions.saga.places import known_aliases
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--watch", action="store_true", help="Go on until it is stopped."
+    )
+    parser.add_argument(
+        "--every",
+        type=float,
+        default=10.0,
+        metavar="SECONDS",
+        help="How often --watch looks. Default: 10.",
+    )
+    parser.add_argument(
+        "--wait",
+        type=int,
+        default=WAIT,
+        metavar="SECONDS",
+        help="How long to wait for a commit that is in flight, and for the session of "
+        f"a process that is gone. Default: {WAIT}.",
+    )
+    parser.add_argument(
+        "--create-tables",
+        action="store_true",
+        help="First make the tables of transactions in each database, where the "
+        "project's own user may not.",
+    )
+    parser.add_argument(
+        "--retry",
+        nargs="*",
+        metavar="SAGA/KEY",
+        help="Let these stuck sagas go on where they stopped; without a name, all.",
+    )
+    parser.add_argument(
+        "--settle",
+        nargs="+",
+        metavar="SAGA/KEY",
+        help="Take these stuck sagas for seen to by hand: nothing more is done.",
+    )
+
+
+def usage_error(options: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with how the arguments go together."""
+    if options["watch"] and options["json"]:
+        return "--json writes one document, and --watch does not end"
+    if options["every"] <= 0 or options["wait"] < 1:
+        return "--every and --wait are seconds above 0"
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pass:
+    """What one pass has done."""
+
+    recovery: Recovery
+    sagas: Report
+
+    @property
+    def is_clean(self) -> bool:
+        return not (self.recovery.left or self.recovery.down) and self.sagas.is_clean
+
+
+def run(options: Mapping[str, Any], screen: Screen) -> None:
+    """Finish what can be finished; raise `ShoalError` if something stays."""
+    if options["create_tables"]:
+        _create_tables()
+    if options["retry"] is not None:
+        retry(options["retry"] or None)
+    if options["settle"]:
+        settle(options["settle"])
+    if options["watch"]:
+        _watch(options, screen.out)
+        return
+    done = one_pass(options["wait"])
+    if screen.is_json:
+        screen.data(as_json(done))
+    show(done, screen.out)
+    if not done.is_clean:
+        raise ShoalError(_what_is_left(done), hint=_hint(done))
+
+
+def _create_tables() -> None:
+    failed = {}
+    for alias in primaries():
+        try:
+            tables.create(alias)
+        except Error as error:
+            failed[alias] = as_line(error, connections.settings[alias])
+    if failed:
+        said = "; ".join(f"{alias!r}: {why}" for alias, why in failed.items())
+        raise ShoalError(
+            f"The tables of transactions could not be made everywhere. {said}",
+            hint="The other databases have them. Run it again for these, as a user "
+            "who may create tables.",
+        )
+
+
+def one_pass(wait: int) -> Pass:
+    recovery = recover(wait=wait)
+    discover()
+    found: list[Report] = []
+    down = dict(recovery.down)
+    for alias in known_aliases():
+        if alias in down:
+            continue
+        try:
+            found.append(resume(aliases=[alias]))
+        except Error as error:
+            # Others go on, and so does --watch.
+            down[alias] = as_line(error, connections.settings[alias])
+    sagas = {
+        kind.name: tuple(chain(*(getattr(one, kind.name) for one in found)))
+        for kind in fields(Report)
+    }
+    return Pass(recovery=replace(recovery, down=down), sagas=Report(**sagas))
+
+
+def _hint(done: Pass) -> str:
+    said = []
+    if done.recovery.left or done.recovery.down:
+        said.append("Run it again once every server can be asked.")
+    if done.recovery.left:
+        said.append(
+            "What nobody decides here is finished by hand, after a look at its home "
+            "database: COMMIT PREPARED or ROLLBACK PREPARED, on MariaDB and MySQL XA "
+            "COMMIT or XA ROLLBACK."
+        )
+    if done.sagas.stuck:
+        said.append(
+            "Mend what stopped the sagas and let them go on with --retry, or see to "
+            "them by hand and say so with --settle SAGA/KEY."
+        )
+    if done.sagas.unknown:
+        said.append(
+            "Let an installed app define the sagas that nobody defines, in its "
+            "sagas.py, until their last run has ended."
+        )
+    return " ".join(said)
+
+
+def _what_is_left(done: Pass) -> str:
+    recovery, said = done.recovery, []
+    if recovery.left:
+        count = findings.counted(len(recovery.left), "prepared transaction")
+        said.append(f"{count} left in doubt")
+    if recovery.down:
+        said.append(f"{', '.join(map(repr, recovery.down))} could not be asked")
+    if done.sagas.stuck:
+        said.append(f"{findings.counted(len(done.sagas.stuck), 'saga')} stuck")
+    if done.sagas.unknown:
+        count = findings.counted(len(done.sagas.unknown), "run")
+        said.append(f"{count} of sagas that nobody defines")
+    text = "; ".join(said)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _watch(options: Mapping[str, Any], console: Console) -> None:
+    console.print(f"Looking every {options['every']:g} s. Stop with Ctrl-C.")
+    before = None
+    with stopped_by_signals() as stop:
+        while not stop.is_set():
+            done = one_pass(options["wait"])
+            said = as_json(done)
+            if said != before and (_has_news(done) or before is not None):
+                show(done, console)
+            before = said
+            stop.wait(options["every"])
+
+
+def _has_news(done: Pass) -> bool:
+    sagas = done.sagas
+    return bool(
+        done.recovery.found or not done.is_clean or sagas.finished or sagas.compensated
+    )
+
+
+def show(done: Pass, console: Console) -> None:
+    _show_recovery(done.recovery, console)
+    for kind in ("finished", "compensated", "waiting", "running", "stuck", "unknown"):
+        for standing in getattr(done.sagas, kind):
+            console.print(_saga_line(kind, standing), soft_wrap=True)
+
+
+def _saga_line(kind: str, standing: Standing) -> str:
+    if kind == "waiting" and standing.due is not None:
+        return f"{standing.name} goes on at {standing.due:%Y-%m-%d %H:%M:%S} UTC."
+    said = {
+        "running": "is run by another process",
+        "unknown": "belongs to a saga that no sagas.py defines",
+    }.get(kind, f"is {kind}")
+    why = f": {standing.error}" if kind in ("stuck", "compensated") else ""
+    return f"{standing.name} {said}{why or '.'}"
+
+
+def _show_recovery(recovery: Recovery, console: Console) -> None:
+    fates = Counter(one.fate for one in recovery.found if not one.is_left)
+    done = [f"{fate} {fates[fate]}" for fate in ("committed", "rolled back")]
+    if fates:
+        console.print(f"Finished what was in doubt: {', '.join(done)}.")
+    elif not recovery.left:
+        console.print("Nothing is in doubt.")
+    for one in recovery.left:
+        console.print(f"{in_doubt.as_line(one.branch)}: {one.why}.", soft_wrap=True)
+    for alias, why in recovery.down.items():
+        console.print(f"{alias!r} could not be asked: {why}", soft_wrap=True)
+
+
+def as_json(done: Pass) -> dict[str, Any]:
+    return {
+        "ok": done.is_clean,
+        "transactions": [_found_as_json(one) for one in done.recovery.found],
+        "unreachable": dict(done.recovery.down),
+        "sagas": {
+            kind: [sagas.run_as_json(one) for one in standings]
+            for kind, standings in vars(done.sagas).items()
+        },
+    }
+
+
+def _found_as_json(found: Found) -> dict[str, Any]:
+    return {
+        **in_doubt.as_json(found.branch),
+        "fate": found.fate,
+        "why": found.why or None,
+    }

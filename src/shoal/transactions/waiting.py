@@ -1,0 +1,55 @@
+"""
+Takes a connection, lets it wait in an atomic block that begins when it is needed.
+
+Django takes it for one in the block already. What it calls before it uses a server for
+anything is, on this object and until then, what begins the block.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from django.db import transaction
+
+
+def wait(connection: Any, begin: Callable[[], None]) -> None:
+    """Let it wait, outside of any block; `begin` has to end that first."""
+    block = transaction.Atomic(connection.alias, savepoint=True, durable=False)
+    connection.in_atomic_block = True
+    connection.commit_on_exit = True
+    connection.needs_rollback = False
+    connection.atomic_blocks.append(block)
+    connection.ensure_connection = begin
+    # A cursor that is open already asks for nothing else.
+    connection.validate_no_broken_transaction = partial(_begun_first, connection)
+    # What is found to be dead inside of an atomic block is never opened again.
+    connection.close_if_health_check_failed = _later
+
+
+def end_waiting(connection: Any) -> None:
+    """Let the connection be as it was before."""
+    del connection.ensure_connection
+    del connection.validate_no_broken_transaction
+    del connection.close_if_health_check_failed
+    if connection.closed_in_transaction:
+        # By the block's own code, while nothing was open.
+        connection.connection = None
+    connection.in_atomic_block = False
+    connection.atomic_blocks.clear()
+    connection.savepoint_ids.clear()
+
+
+def push(connection: Any, blocks: Sequence[transaction.Atomic]) -> None:
+    """Let Django see blocks that it has entered, which have no savepoints."""
+    connection.atomic_blocks += blocks
+    connection.savepoint_ids += [None] * len(blocks)
+
+
+def _begun_first(connection: Any) -> None:
+    """Begin what waits, before a statement is sent."""
+    connection.ensure_connection()
+    connection.validate_no_broken_transaction()
+
+
+def _later() -> None:
+    """The connection is looked after when its transaction begins."""

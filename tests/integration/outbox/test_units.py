@@ -1,0 +1,47 @@
+"""Messages and units of work over several databases."""
+
+from django.db import transaction
+
+from shoal.transactions import atomic, outbox
+from tests.integration.outbox.conftest import applied, ask, left, only
+from tests.integration.outbox.post.models import Applied, Order
+from tests.integration.outbox.post.receivers import apply
+
+
+@only("postgresql")
+def test_a_message_of_a_unit(post: str, received: list[outbox.Message]) -> None:
+    """It is written by two phases, and is there with the rest or not at all."""
+    for fails in (True, False):
+        try:
+            with atomic("source", "target"):
+                outbox.send("noted", fails, using="source")
+                Applied.objects.create(message="", key="unit", number=int(fails))
+                if fails:
+                    raise ZeroDivisionError
+        except ZeroDivisionError:
+            assert left() == 0
+    outbox.deliver(["source"])
+    assert [m.body for m in received] == [False]
+    assert applied() == [("unit", 0)]
+
+
+@only("postgresql", "mariadb")
+def test_a_receiver_writes_on_two_clusters(post: str) -> None:
+    broken = True
+
+    @outbox.receiver("both", cluster="target")
+    def both(message: outbox.Message) -> None:
+        with atomic("target", "source"):
+            apply(message)
+            Order.objects.create(text="both")
+        if broken:
+            raise ZeroDivisionError
+
+    with transaction.atomic(using="source"):
+        outbox.send("both", 1, using="source")
+    assert outbox.deliver(["source"])["source"].failed == 1
+    assert (applied(), Order.objects.count()) == ([], 0)
+    broken = False
+    ask("source", "UPDATE shoal_message SET due = 0")
+    assert outbox.deliver(["source"])["source"].delivered == 1
+    assert (applied(), Order.objects.count()) == ([("", 1)], 1)
