@@ -25,6 +25,7 @@ from shoal.routing import pinned, unit_of_work
 from shoal.routing.listeners import forget, listen, listeners
 from tests.project.catalog.models import Product
 from tests.project.feedback.models import Review
+from tests.waiting import until
 
 REPLICAS = ("catalog_r1", "catalog_r2")
 
@@ -63,13 +64,6 @@ def counted() -> Iterator[Callable[[str, str], float]]:
             before[alias, reason] = value(alias, reason)
     yield lambda alias, reason: value(alias, reason) - before[alias, reason]
     forget(count)
-
-
-def until(reached: Callable[[], object], within: float = 10.0) -> None:
-    deadline = time.monotonic() + within
-    while not reached():
-        assert time.monotonic() < deadline, f"not within {within:g} s"
-        time.sleep(0.02)
 
 
 def test_servers_that_are_well(scraped: Callable[..., float | None]) -> None:
@@ -175,6 +169,7 @@ from shoal.contrib.prometheus import metrics
 from shoal.routing import unit_of_work
 from shoal.routing.health import get_watch
 from tests.project.catalog.models import Product
+from tests.waiting import until
 
 if os.fork() == 0:
     for _ in range(3):

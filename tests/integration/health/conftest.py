@@ -3,8 +3,7 @@
 import contextlib
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +15,7 @@ from shoal.routing import unit_of_work
 from shoal.routing.health import get_watch, stop_watching
 from tests.integration.health import views
 from tests.project.catalog.models import Bundle, Product, Tag
+from tests.waiting import until
 
 ALIASES = ("catalog", "catalog_r1", "catalog_r2")
 REPLICAS = ("catalog_r1", "catalog_r2")
@@ -83,15 +83,6 @@ def _signal(pid: int, name: str) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def until(reached: Callable[[], Any], within: float = 10.0) -> float:
-    """Poll until `reached`; return the seconds that it took, or fail."""
-    begun = time.monotonic()
-    while not reached():
-        assert time.monotonic() - begun < within, f"not within {within:g} s"
-        time.sleep(0.005)
-    return time.monotonic() - begun
 
 
 @contextlib.contextmanager

@@ -11,8 +11,9 @@ from django.test import AsyncClient, Client
 
 from shoal.routing import unit_of_work
 from tests.integration.health import views
-from tests.integration.health.conftest import Fleet, until
+from tests.integration.health.conftest import Fleet
 from tests.project.catalog.models import Product
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.shoal(mirror_replicas=False),

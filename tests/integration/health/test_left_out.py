@@ -11,8 +11,9 @@ from django.test import AsyncClient, Client
 
 from shoal.routing import choices, unit_of_work
 from shoal.routing.health import get_watch
-from tests.integration.health.conftest import ALIASES, Fleet, led_to, until
+from tests.integration.health.conftest import ALIASES, Fleet, led_to
 from tests.project.catalog.models import Product
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.shoal(mirror_replicas=False),

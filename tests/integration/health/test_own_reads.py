@@ -7,8 +7,9 @@ import pytest
 from django.db import connections, transaction
 
 from shoal.routing import choices, export_token, fresh, unit_of_work, with_token
-from tests.integration.health.conftest import ALIASES, REPLICAS, Fleet, led_to, until
+from tests.integration.health.conftest import ALIASES, REPLICAS, Fleet, led_to
 from tests.project.catalog.models import Product
+from tests.waiting import until
 
 pytestmark = pytest.mark.shoal(mirror_replicas=False)
 

@@ -9,8 +9,9 @@ from django.test import Client
 
 from shoal.errors import PrimaryUnavailable
 from shoal.routing import choices, export_token, unit_of_work, with_token
-from tests.integration.health.conftest import REPLICAS, Fleet, until
+from tests.integration.health.conftest import REPLICAS, Fleet
 from tests.project.catalog.models import Product
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.shoal(mirror_replicas=False),

@@ -18,9 +18,9 @@ from tests.integration.health.conftest import (
     Fleet,
     create_tables,
     led_to,
-    until,
 )
 from tests.project.catalog.models import Product
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.shoal(mirror_replicas=False),

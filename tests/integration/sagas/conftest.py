@@ -24,6 +24,7 @@ from shoal.transactions.saga import defining
 from shoal.transactions.tables import TABLES
 from tests.integration.publishing.conftest import aliases
 from tests.integration.sagas.shop import sagas
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[3]
 ALIASES = ("ledger", "goods")
@@ -96,6 +97,17 @@ def ask(sql, *params, alias="ledger"):
         return list(cursor.fetchall()) if cursor.description else []
 
 
+SESSIONS = {
+    "postgresql": "SELECT pid FROM pg_stat_activity",
+    "mysql": "SELECT id FROM information_schema.processlist",
+}
+
+
+def sessions_now():
+    """Return the numbers of the sessions that a server has."""
+    return {number for (number,) in ask(SESSIONS[connections["ledger"].vendor])}
+
+
 class FakeClock:
     """A clock that stands still until it is moved."""
 
@@ -119,6 +131,8 @@ class Processes:
 
     def __init__(self, databases, effects):
         self.effects = effects
+        self._sessions = effects.with_name("sessions")
+        self._sessions.mkdir()
         self._errors = effects.with_name("errors").open("w+")
         environment = {
             **os.environ,
@@ -126,7 +140,12 @@ class Processes:
             "DJANGO_SETTINGS_MODULE": "tests.integration.sagas.settings",
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.integration.sagas.process"],
+            [
+                sys.executable,
+                "-m",
+                "tests.integration.sagas.process",
+                str(self._sessions),
+            ],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.PIPE,
@@ -150,8 +169,18 @@ class Processes:
         return self._answer(do="resume", at=at)
 
     def wait(self, pid, *, stopped=False):
-        """Return the exit status, negative for a signal; `None`: it is stopped."""
-        return self._answer(wait=pid, stopped=stopped)
+        """
+        Return the exit status, negative for a signal; `None`: it is stopped.
+
+        Who is dead has no session left when it returns: a server may be a moment late.
+        """
+        status = self._answer(wait=pid, stopped=stopped)
+        noted = self._sessions / str(pid)
+        if status is not None and noted.exists():
+            sessions = {int(line) for line in noted.read_text().split()}
+            until(lambda: sessions.isdisjoint(sessions_now()))
+            noted.unlink()
+        return status
 
     def lines(self):
         if not self.effects.exists():

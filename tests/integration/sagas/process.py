@@ -2,7 +2,8 @@
 Forks a process for each line of its input, which runs sagas and may kill itself.
 
 Django is set up once; no connection is open when it forks. A line is a JSON object:
-what to `do` (`start` or `resume`), or whom to `wait` for. Each gets one in answer.
+what to `do` (`start` or `resume`), or whom to `wait` for. Each gets one in answer. A
+process leaves a file with its number as the name, with a line for each of its sessions.
 """
 
 import json
@@ -10,9 +11,11 @@ import logging
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import django
+from django.db.backends.signals import connection_created
 
 
 class Killer(logging.Handler):
@@ -26,6 +29,18 @@ class Killer(logging.Handler):
         self.left -= 1
         if self.left == 0:
             os.kill(os.getpid(), self.sign)
+
+
+def note_session(connection: Any, **signal: Any) -> None:
+    """Write down what a server calls this connection."""
+    if connection.vendor == "postgresql":
+        number = connection.connection.info.backend_pid
+    elif connection.vendor == "mysql":
+        number = connection.connection.thread_id()
+    else:
+        return
+    with (Path(sys.argv[1]) / str(os.getpid())).open("a") as file:
+        file.write(f"{number}\n")
 
 
 def run(wanted: dict[str, Any]) -> None:
@@ -57,6 +72,7 @@ def fork(wanted: dict[str, Any]) -> int:
 
 def main() -> None:
     django.setup()
+    connection_created.connect(note_session)
     import tests.integration.sagas.shop.sagas  # noqa: F401
 
     for line in sys.stdin:

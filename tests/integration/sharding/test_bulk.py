@@ -2,7 +2,6 @@
 
 import contextlib
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context
@@ -22,6 +21,7 @@ from tests.sharded.models import Category, Product, Tag
 from tests.sharded.places import names, names_on, product_on
 from tests.sharded.servers import only
 from tests.sharded.shop import SHARDS, SHOP
+from tests.waiting import until
 
 FIRST, SECOND, *_ = SHARDS
 products = Product.objects.using(SHOP)
@@ -90,13 +90,6 @@ def another() -> Iterator[Callable[..., "Future[Any]"]]:
                 connections.close_all()
 
         yield lambda do: pool.submit(run, do)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    ends = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.005)
 
 
 def on_each_shard(**values: Any) -> list[Product]:

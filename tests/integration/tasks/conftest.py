@@ -6,8 +6,8 @@ import pytest
 
 from shoal.lab import Lab
 from shoal.routing.health import get_watch
-from tests.integration.health.conftest import until
 from tests.integration.tasks.working import REPLICAS
+from tests.waiting import until
 
 
 @pytest.fixture

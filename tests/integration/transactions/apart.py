@@ -13,7 +13,6 @@ import secrets
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +30,7 @@ from shoal.transactions.naming import BranchName
 from shoal.transactions.recovering import Recovery, recover
 from tests.integration.publishing.conftest import aliases
 from tests.integration.transactions.asking import ask, decided, prepared
+from tests.waiting import until
 
 WITHIN = 30.0
 KINDS = ("postgresql", "postgresql_15", "mariadb", "mixed")
@@ -236,7 +236,7 @@ class Work:
         """Return when it has stopped itself there."""
         self.reached(step)
         stat = Path(f"/proc/{self._process.pid}/stat")
-        wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T")
+        until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T")
 
     def go_on(self) -> None:
         assert self._process.stdin is not None
@@ -288,7 +288,7 @@ def kill(server: LabServer) -> None:
     for pid in family:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not any(map(runs, family)))
+    until(lambda: not any(map(runs, family)))
 
 
 def _children(parent: int) -> list[int]:
@@ -298,10 +298,3 @@ def _children(parent: int) -> list[int]:
             if int(stat.read_text().rpartition(")")[2].split()[1]) == parent:
                 found.append(int(stat.parent.name))
     return found
-
-
-def wait_until(is_so: Any, within: float = WITHIN) -> None:
-    end = time.monotonic() + within
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.01)

@@ -22,8 +22,9 @@ import pytest
 
 from shoal.lab import Lab, MariaDB, Postgres
 from shoal.transactions.recovering import recover
-from tests.integration.transactions.apart import Site, kill, wait_until
+from tests.integration.transactions.apart import Site, kill
 from tests.integration.transactions.asking import ask, decided, prepared
+from tests.waiting import until
 
 SHARDS = ("bank_0", "bank_1", "bank_2", "bank_3")
 ALIASES = (*SHARDS, "cash", "abroad")
@@ -206,7 +207,7 @@ def require_whole(told: set[str]) -> None:
         assert recovery.down == {}
         return recovery.left == []
 
-    wait_until(is_settled)
+    until(is_settled)
     assert prepared(*ALIASES) == []
     assert decided(*ALIASES) == []
     amounts = dict.fromkeys(PLACES, BEGINS_WITH)

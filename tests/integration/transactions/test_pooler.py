@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from shoal.transactions.recovering import recover
-from tests.integration.transactions.apart import Site, wait_until
+from tests.integration.transactions.apart import Site
+from tests.waiting import until
 
 PROGRAM = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
 SETTINGS = """
@@ -53,7 +54,7 @@ def pooled(site: Site) -> Iterator[dict[str, Any]]:
         argv[1:1] = ["-u", pwd.getpwnam("nobody").pw_name]
     process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
     try:
-        wait_until(lambda: _answers(port))
+        until(lambda: _answers(port))
         more = {"PORT": port, "HOST": "127.0.0.1", "DISABLE_SERVER_SIDE_CURSORS": True}
         yield {alias: {**at, **more} for alias, at in site.databases.items()}
     finally:

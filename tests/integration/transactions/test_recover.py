@@ -10,8 +10,9 @@ import pytest
 
 from shoal.topology.probe.asking import close, open_apart
 from shoal.transactions.recovering import recover
-from tests.integration.transactions.apart import Site, wait_until
+from tests.integration.transactions.apart import Site
 from tests.integration.transactions.asking import TRIO, ask, decided, prepared
+from tests.waiting import until
 
 
 @pytest.mark.parametrize("is_decided", [True, False])
@@ -81,9 +82,9 @@ def test_watch_ends_by_ctrl_c(site: Site) -> None:
         assert process.stdout is not None
         assert "Stop with Ctrl-C" in process.stdout.readline()
         site.leave_in_doubt(is_decided=True)
-        wait_until(lambda: prepared() == [] and decided() == [])
+        until(lambda: prepared() == [] and decided() == [])
         site.leave_in_doubt(is_decided=False)
-        wait_until(lambda: prepared() == [])
+        until(lambda: prepared() == [])
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (0, "")
@@ -131,7 +132,7 @@ def test_status_shows_what_is_in_doubt(site: Site) -> None:
     blocked.start()
     try:
         sql = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-        wait_until(lambda: ask("right", sql) == [(1,)])
+        until(lambda: ask("right", sql) == [(1,)])
         text = site.command("status")
         found = json.loads(site.command("status", "--json").stdout)["in_doubt"]
     finally:

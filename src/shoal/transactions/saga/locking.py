@@ -2,9 +2,10 @@
 Takes a run, lets one process at a time have it.
 
 On PostgreSQL, MySQL and MariaDB it is a lock of the session, on the connection that
-writes the run's rows: who is killed loses it at once, who is only stopped keeps it, and
-who has lost it cannot write either. No clock is asked. On SQLite it is a lock of the
-system on one byte of a file beside the database, which has the same three properties.
+writes the run's rows: who is killed loses it as soon as the server notices, who is only
+stopped keeps it, and who has lost it cannot write either. No clock is asked. On SQLite
+it is a lock of the system on one byte of a file beside the database, which has the same
+three properties.
 """
 
 import contextlib

@@ -1,0 +1,13 @@
+"""Waits for something that others do, no longer than it takes."""
+
+import time
+from collections.abc import Callable
+
+
+def until(reached: Callable[[], object], within: float = 30.0) -> float:
+    """Poll until `reached`; return the seconds that it took, or fail."""
+    begun = time.monotonic()
+    while not reached():
+        assert time.monotonic() - begun < within, f"not within {within:g} s"
+        time.sleep(0.005)
+    return time.monotonic() - begun
