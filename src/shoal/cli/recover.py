@@ -3,8 +3,7 @@
 import argparse
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from itertools import chain
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import Error, connections
@@ -27,6 +26,10 @@ from shoal.transactions.saga import (
     settle,
 )
 from shoal.transactions.saga.places import known_aliases
+from shoal.types import Alias
+
+KINDS = ("finished", "compensated", "waiting", "running", "stuck", "unknown")
+"""Of runs, in the order in which a report tells of them."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,8 +88,13 @@ class Pass:
     sagas: Report
 
     @property
+    def down(self) -> dict[Alias, str]:
+        """The databases that could not be asked, and why."""
+        return {**self.recovery.down, **self.sagas.down}
+
+    @property
     def is_clean(self) -> bool:
-        return not (self.recovery.left or self.recovery.down) and self.sagas.is_clean
+        return not (self.recovery.left or self.down) and self.sagas.is_clean
 
 
 def run(options: Mapping[str, Any], screen: Screen) -> None:
@@ -127,26 +135,13 @@ def _create_tables() -> None:
 def one_pass(wait: int) -> Pass:
     recovery = recover(wait=wait)
     discover()
-    found: list[Report] = []
-    down = dict(recovery.down)
-    for alias in known_aliases():
-        if alias in down:
-            continue
-        try:
-            found.append(resume(aliases=[alias]))
-        except Error as error:
-            # Others go on, and so does --watch.
-            down[alias] = as_line(error, connections.settings[alias])
-    sagas = {
-        kind.name: tuple(chain(*(getattr(one, kind.name) for one in found)))
-        for kind in fields(Report)
-    }
-    return Pass(recovery=replace(recovery, down=down), sagas=Report(**sagas))
+    up = [alias for alias in known_aliases() if alias not in recovery.down]
+    return Pass(recovery=recovery, sagas=resume(aliases=up))
 
 
 def _hint(done: Pass) -> str:
     said = []
-    if done.recovery.left or done.recovery.down:
+    if done.recovery.left or done.down:
         said.append("Run it again once every server can be asked.")
     if done.recovery.left:
         said.append(
@@ -172,8 +167,8 @@ def _what_is_left(done: Pass) -> str:
     if recovery.left:
         count = findings.counted(len(recovery.left), "prepared transaction")
         said.append(f"{count} left in doubt")
-    if recovery.down:
-        said.append(f"{', '.join(map(repr, recovery.down))} could not be asked")
+    if done.down:
+        said.append(f"{', '.join(map(repr, done.down))} could not be asked")
     if done.sagas.stuck:
         said.append(f"{findings.counted(len(done.sagas.stuck), 'saga')} stuck")
     if done.sagas.unknown:
@@ -205,7 +200,9 @@ def _has_news(done: Pass) -> bool:
 
 def show(done: Pass, console: Console) -> None:
     _show_recovery(done.recovery, console)
-    for kind in ("finished", "compensated", "waiting", "running", "stuck", "unknown"):
+    for alias, why in done.down.items():
+        console.print(f"{alias!r} could not be asked: {why}", soft_wrap=True)
+    for kind in KINDS:
         for standing in getattr(done.sagas, kind):
             console.print(_saga_line(kind, standing), soft_wrap=True)
 
@@ -230,18 +227,16 @@ def _show_recovery(recovery: Recovery, console: Console) -> None:
         console.print("Nothing is in doubt.")
     for one in recovery.left:
         console.print(f"{in_doubt.as_line(one.branch)}: {one.why}.", soft_wrap=True)
-    for alias, why in recovery.down.items():
-        console.print(f"{alias!r} could not be asked: {why}", soft_wrap=True)
 
 
 def as_json(done: Pass) -> dict[str, Any]:
     return {
         "ok": done.is_clean,
         "transactions": [_found_as_json(one) for one in done.recovery.found],
-        "unreachable": dict(done.recovery.down),
+        "unreachable": done.down,
         "sagas": {
-            kind: [sagas.run_as_json(one) for one in standings]
-            for kind, standings in vars(done.sagas).items()
+            kind: [sagas.run_as_json(one) for one in getattr(done.sagas, kind)]
+            for kind in KINDS
         },
     }
 

@@ -98,14 +98,24 @@ def ask(sql, *params, alias="ledger"):
 
 
 SESSIONS = {
-    "postgresql": "SELECT pid FROM pg_stat_activity",
-    "mysql": "SELECT id FROM information_schema.processlist",
+    "postgresql": "SELECT pid, datname FROM pg_stat_activity "
+    "WHERE pid <> pg_backend_pid()",
+    "mysql": "SELECT id, db FROM information_schema.processlist "
+    "WHERE id <> connection_id()",
 }
 
 
-def sessions_now():
-    """Return the numbers of the sessions that a server has."""
-    return {number for (number,) in ask(SESSIONS[connections["ledger"].vendor])}
+def sessions():
+    """Return the database of each session of the server, by the session's number."""
+    return dict(ask(SESSIONS[connections["ledger"].vendor]))
+
+
+def end_sessions():
+    """Cut the sessions on the ledger that are not this test's own."""
+    end = {"postgresql": "SELECT pg_terminate_backend(%s)", "mysql": "KILL %s"}
+    for number, database in sessions().items():
+        if database == "ledger":
+            ask(end[connections["ledger"].vendor], number)
 
 
 class FakeClock:
@@ -177,8 +187,8 @@ class Processes:
         status = self._answer(wait=pid, stopped=stopped)
         noted = self._sessions / str(pid)
         if status is not None and noted.exists():
-            sessions = {int(line) for line in noted.read_text().split()}
-            until(lambda: sessions.isdisjoint(sessions_now()))
+            its = {int(line) for line in noted.read_text().split()}
+            until(lambda: its.isdisjoint(sessions()))
             noted.unlink()
         return status
 

@@ -15,7 +15,7 @@ from shoal.transactions.saga import Run, resume
 from shoal.transactions.saga import saga as new_saga
 from shoal.transactions.saga.places import Ledger, opened
 from shoal.transactions.saga.recording import Turn, read
-from tests.integration.sagas.conftest import Processes, ask, only
+from tests.integration.sagas.conftest import Processes, ask, end_sessions, only
 from tests.integration.sagas.shop import sagas
 
 STEPS = ["hotel", "note", "charge", "ticket"]
@@ -121,7 +121,7 @@ def test_a_process_that_has_lost_its_connection_writes_no_more(
 ) -> None:
     pid = processes.start("order", at=INSIDE, stop=True)
     assert processes.wait(pid, stopped=True) is None
-    end_sessions(vendor)
+    end_sessions()
     ended_within(20)
     done = names(processes)
     assert done == ["hotel", *STEPS]
@@ -140,30 +140,13 @@ def test_a_step_commits_nothing_after_its_compensation(
     at = {"at": INSIDE, "stop": True}
     pid = processes.start("order", saga="counting", fails="one", **at)
     assert processes.wait(pid, stopped=True) is None
-    end_sessions(vendor)
+    end_sessions()
     ended_within(20, "compensated")
     assert names(processes) == ["one", "one", "minus_one"]
     os.kill(pid, signal.SIGCONT)
     assert processes.wait(pid) == 1
     # The late one had done half of its work by then, and now does the rest.
     assert ask("SELECT sum(number) FROM counted", alias="goods") == [(-2,)]
-
-
-def end_sessions(vendor: str) -> None:
-    end = {"postgresql": "SELECT pg_terminate_backend(%s)", "mariadb": "KILL %s"}
-    for number in sessions(vendor):
-        ask(end[vendor], number)
-
-
-def sessions(vendor: str) -> list[int]:
-    """Return the sessions on the ledger that are not our own."""
-    sql = {
-        "postgresql": "SELECT pid FROM pg_stat_activity WHERE datname = 'ledger' "
-        "AND pid <> pg_backend_pid()",
-        "mariadb": "SELECT id FROM information_schema.processlist WHERE db = 'ledger' "
-        "AND id <> connection_id()",
-    }
-    return [number for (number,) in ask(sql[vendor])]
 
 
 def ended_within(seconds: float, how: str = "finished") -> None:

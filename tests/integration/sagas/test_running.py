@@ -38,7 +38,7 @@ from shoal.transactions.saga import (
     settle,
 )
 from tests.integration.publishing.conftest import aliases
-from tests.integration.sagas.conftest import FakeClock, ask, only
+from tests.integration.sagas.conftest import FakeClock, ask, end_sessions, only
 
 Steps = Callable[..., Any]
 
@@ -128,6 +128,52 @@ def test_an_operator_while_a_database_is_down(ledger: str, databases: Any) -> No
         with pytest.raises(UnknownSaga, match="'gone' could not be asked"):
             settle(["trip/a", "tour/b"])
         assert [one.name for one in retry()] == ["trip/a"]
+
+
+@only("postgresql", "mariadb")
+@pytest.mark.parametrize("first", ["gone", "ledger"])
+def test_resumed_while_a_database_is_down(
+    ledger: str, databases: Any, clock: FakeClock, first: str
+) -> None:
+    trip = saga("trip", using="ledger", clock=clock)
+    trip.step(raising(Retry(1), None))
+    trip.start("a")
+    clock.move(2)
+    order = sorted(["gone", "ledger"], key=lambda alias: alias != first)
+    with aliases({"gone": {**databases["ledger"], "PORT": "1", "PASSWORD": "secret"}}):
+        saga("tour", using="gone")
+        report = resume(clock=clock, aliases=order)
+        again = resume(clock=clock)
+    assert [one.name for one in report.finished] == ["trip/a"]
+    for one in (report, again):
+        assert list(one.down) == ["gone"]
+        assert "secret" not in one.down["gone"]
+        assert not one.is_clean
+
+
+@only("postgresql", "mariadb")
+def test_a_database_that_goes_while_it_is_resumed(
+    ledger: str, clock: FakeClock
+) -> None:
+    """What has ended before is told, and the rest goes on when it is back."""
+    trip = saga("trip", using="ledger", clock=clock)
+    answer = raising(Retry(1), Retry(1), None)
+
+    @trip.step
+    def charge(run: Run) -> None:
+        answer(run)
+        if run.saga_key == "b" and run.attempt == 2:
+            end_sessions()
+
+    trip.start("a")
+    trip.start("b")
+    clock.move(2)
+    report = resume(clock=clock)
+    assert [one.name for one in report.finished] == ["trip/a"]
+    assert list(report.down) == ["ledger"]
+    report = resume(clock=clock)
+    assert [one.name for one in report.finished] == ["trip/b"]
+    assert report.is_clean
 
 
 def test_runs_once_for_a_key(ledger: str) -> None:

@@ -5,14 +5,15 @@ May run any number of times, on any machine, at the same time as others: a run t
 another process has is left to it.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
-from django.db import connections
+from django.db import Error, connections
 from django.utils.module_loading import autodiscover_modules
 
 from shoal.errors import SagaTaken
 from shoal.routing import pinned, unit_of_work
+from shoal.topology.probe.asking import as_line
 from shoal.transactions.saga.defining import Saga, known_sagas
 from shoal.transactions.saga.looking import due, left
 from shoal.transactions.saga.places import (
@@ -46,11 +47,13 @@ class Report:
     """They need an operator, some from before; `error` says why."""
     unknown: tuple[Standing, ...] = ()
     """No module that was imported defines their saga for the database they are on."""
+    down: Mapping[Alias, str] = field(default_factory=dict)
+    """The databases that could not be asked, or not to the end, and why."""
 
     @property
     def is_clean(self) -> bool:
         """Whether nobody need do anything."""
-        return not (self.stuck or self.unknown)
+        return not (self.stuck or self.unknown or self.down)
 
 
 def discover() -> None:
@@ -62,22 +65,32 @@ def resume(*, clock: Clock = now, aliases: Iterable[Alias] | None = None) -> Rep
     """
     Run what is due, on every database that has sagas, or on some.
 
-    Each run is a unit of work of its own, and reads from primaries.
-
-    Raises what a database raises that cannot be asked: what was done by then is
-    recorded.
+    Each run is a unit of work of its own, and reads from primaries. A database that is
+    down does not keep the others waiting: it is among `Report.down`, with why.
     """
     discover()
     refuse_transaction("What resumes sagas")
     found: dict[str, list[Standing]] = {}
+    down: dict[Alias, str] = {}
     for alias in known_aliases() if aliases is None else aliases:
-        with opened(alias) as ledger:
-            for standing in _run(ledger, clock):
-                if standing.is_over:
-                    found.setdefault(standing.state, []).append(standing)
-            for standing in left(ledger):
-                found.setdefault(_kind(standing, alias), []).append(standing)
-    return Report(**{kind: tuple(standings) for kind, standings in found.items()})
+        try:
+            for kind, standing in _resumed(alias, clock):
+                found.setdefault(kind, []).append(standing)
+        except Error as error:
+            down[alias] = as_line(error, connections.settings[alias])
+    return Report(
+        **{kind: tuple(standings) for kind, standings in found.items()}, down=down
+    )
+
+
+def _resumed(alias: Alias, clock: Clock) -> Iterator[tuple[str, Standing]]:
+    """Run what is due on one database; yield what has ended, and what is left."""
+    with opened(alias) as ledger:
+        for standing in _run(ledger, clock):
+            if standing.is_over:
+                yield standing.state, standing
+        for standing in left(ledger):
+            yield _kind(standing, alias), standing
 
 
 def _run(ledger: Ledger, clock: Clock) -> Iterator[Standing]:
