@@ -29,7 +29,12 @@ from shoal.transactions.engines import ENGINES
 from shoal.transactions.naming import BranchName
 from shoal.transactions.recovering import Recovery, recover
 from tests.integration.publishing.conftest import aliases
-from tests.integration.transactions.asking import ask, decided, prepared
+from tests.integration.transactions.asking import (
+    ask,
+    decided,
+    prepared,
+    until_all_have_ended,
+)
 from tests.waiting import until
 
 WITHIN = 30.0
@@ -196,9 +201,15 @@ class Site:
                 close(connection)
 
     def require_finished(self, number: int, told: str) -> bool:
-        """Recover, then look for anything that is left; say whether it committed."""
+        """
+        Recover, then look for anything that is left; say whether it committed.
+
+        Who was killed has told several servers at once to prepare, perhaps: what a
+        server does of that after it was looked at is for the next to recover.
+        """
         for server in self.servers.values():
             server.start()
+        until_all_have_ended(*self.names)
         recovery = recover()
         assert recovery.left == [], recovery
         assert recovery.down == {}

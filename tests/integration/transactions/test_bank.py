@@ -23,7 +23,12 @@ import pytest
 from shoal.lab import Lab, MariaDB, Postgres
 from shoal.transactions.recovering import recover
 from tests.integration.transactions.apart import Site, kill
-from tests.integration.transactions.asking import ask, decided, prepared
+from tests.integration.transactions.asking import (
+    ask,
+    decided,
+    prepared,
+    until_all_have_ended,
+)
 from tests.waiting import until
 
 SHARDS = ("bank_0", "bank_1", "bank_2", "bank_3")
@@ -201,8 +206,10 @@ def disturb(site: Site, crowd: Crowd, kills: collections.Counter[str]) -> None:
 def require_whole(told: set[str]) -> None:
     """Recover; then money is neither made nor lost, and each transfer is whole."""
 
+    until_all_have_ended(*ALIASES)
+
     def is_settled() -> bool:
-        # A server may not have noticed yet that a process is gone.
+        # The one that watches may be at work on the same.
         recovery = recover()
         assert recovery.down == {}
         return recovery.left == []

@@ -3,15 +3,17 @@
 import contextlib
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from shoal.transactions.recovering import recover
 from tests.integration.transactions.apart import KINDS, Site, kill
-from tests.integration.transactions.conftest import TRIO, prepared
+from tests.integration.transactions.asking import TRIO, ask, prepared
 from tests.integration.transactions.cutting import Cut
 from tests.integration.transactions.steps import STEPS
+from tests.waiting import until
 
 DECIDED = STEPS[STEPS.index("decided") :]
 EVERYTHING = "SHOAL_CRASH" in os.environ
@@ -155,10 +157,11 @@ def test_nobody_guesses_while_the_home_server_may_still_commit(
 def test_a_process_that_is_stuck_before_it_decides(site: Site, step: str) -> None:
     with contextlib.closing(site.start(halt=step, how="SIGSTOP")) as work:
         work.stopped(step)
+        # All are told before the answer of one is read.
+        until(lambda: len(prepared(*TRIO)) == (2 if "prepared" in step else 0))
         branches = prepared(*TRIO)
         recovery = recover(wait=1)
-        assert {one.fate for one in recovery.found} <= {"undecided"}
-        assert len(recovery.found) == len(branches) >= STEPS.index(step) - 1
+        assert [one.fate for one in recovery.found] == ["undecided"] * len(branches)
         assert prepared(*TRIO) == branches
         work.signal(signal.SIGCONT)
         told = work.end()
@@ -172,6 +175,8 @@ def test_a_process_that_is_stuck_after_it_has_decided(
 ) -> None:
     with contextlib.closing(site.start(halt=step, how="SIGSTOP")) as work:
         work.stopped(step)
+        # All are told before the answer of one is read.
+        until(lambda: len(prepared(*TRIO)) == (2 if step == "decided" else 0))
         recovery = recover(wait=1)
         if site_kind == "mariadb":
             # As long as the session lasts that has prepared it, it alone may commit.
@@ -183,6 +188,31 @@ def test_a_process_that_is_stuck_after_it_has_decided(
         told = work.end()
     assert told == "told of success"
     assert site.require_finished(work.number, told)
+
+
+WAITS_FOR_DECISION = {
+    "postgresql": "SELECT count(*) FROM pg_locks WHERE NOT granted",
+    "mariadb": "SELECT count(*) FROM information_schema.processlist "
+    "WHERE info LIKE 'INSERT%shoal_decision%' AND id <> connection_id()",
+}
+
+
+@_cases([(kind, "prepared 2") for kind in KINDS[::2]])
+def test_who_recovers_waits_for_a_process_until_it_is_gone(
+    site_kind: str, site: Site, step: str
+) -> None:
+    with (
+        contextlib.closing(site.start(halt=step, how="SIGSTOP")) as work,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        work.stopped(step)
+        recovering = pool.submit(recover, wait=30)
+        until(lambda: ask("left", WAITS_FOR_DECISION[site_kind]) == [(1,)])
+        work.signal(signal.SIGKILL)
+        recovery = recovering.result()
+        told = work.end()
+    assert [one.fate for one in recovery.found] == ["rolled back"] * 2
+    assert not site.require_finished(work.number, told)
 
 
 @_cases([("postgresql", "prepared 2"), ("postgresql", "decided")])
