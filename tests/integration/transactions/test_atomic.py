@@ -5,7 +5,6 @@ import contextlib
 import copy
 import logging
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -33,6 +32,7 @@ from tests.integration.transactions.conftest import (
     trio_on,
     write,
 )
+from tests.waiting import until
 
 on_postgresql = trio_on("postgresql")
 
@@ -472,9 +472,7 @@ def end_session(alias: str) -> None:
         return
     ask(alias, f"KILL {number}")
     there = f"SELECT 1 FROM information_schema.processlist WHERE id = {number}"
-    end = time.monotonic() + 10
-    while ask(alias, there):
-        assert time.monotonic() < end
+    until(lambda: not ask(alias, there))
 
 
 @trio_on("postgresql", "mariadb")

@@ -2,13 +2,16 @@
 
 import contextlib
 import signal
+import sys
 import threading
-import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from django.db import DatabaseError, InternalError, connections
 
+from shoal.topology.probe.asking import close, open_apart
 from shoal.transactions import atomic, decisions, wires
 from shoal.transactions.recovering import recover
 from tests.integration.transactions.conftest import (
@@ -19,8 +22,40 @@ from tests.integration.transactions.conftest import (
     trio_on,
     write,
 )
+from tests.waiting import until
 
-SLEEP = {"postgresql": "SELECT pg_sleep(0.3)", "mysql": "DO SLEEP(0.3)"}
+INSERT = "INSERT INTO note VALUES (1, '')"
+AT_IT = {
+    "postgresql": "SELECT count(*) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND wait_event_type = 'Lock'",
+    "mysql": "SELECT count(*) FROM information_schema.processlist "
+    "WHERE db = database() AND info LIKE 'INSERT%' AND id <> connection_id()",
+}
+
+
+@contextlib.contextmanager
+def held_until_all_wait(then: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Let nobody insert before all three servers are at it; then do something."""
+    is_held = threading.Event()
+
+    def hold() -> None:
+        with contextlib.ExitStack() as stack:
+            for alias in TRIO:
+                connection: Any = open_apart(alias)
+                stack.callback(close, connection)
+                cursor = stack.enter_context(connection.cursor())
+                cursor.execute("BEGIN")
+                cursor.execute(INSERT)
+            is_held.set()
+            until(lambda: all(ask(a, AT_IT[vendors[a]]) == [(1,)] for a in TRIO))
+            then()
+
+    vendors = {alias: connections[alias].vendor for alias in TRIO}
+    with ThreadPoolExecutor(1) as pool:
+        holding = pool.submit(hold)
+        assert is_held.wait(30)
+        yield
+        holding.result()
 
 
 def all_at_once(*sqls: str) -> list[BaseException | None]:
@@ -42,10 +77,9 @@ def way(request: Any, trio: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @trio_on("postgresql", "mariadb", "mixed")
 def test_all_are_waited_for_together(way: str) -> None:
-    began = time.monotonic()
-    sqls = [SLEEP[connections[alias].vendor] for alias in TRIO]
-    assert all_at_once(*sqls) == [None] * 3
-    assert time.monotonic() - began < 0.75
+    with held_until_all_wait():
+        assert all_at_once(*[INSERT] * 3) == [None] * 3
+    assert stored() == [[1]] * 3
 
 
 def test_the_error_of_one_is_kept_and_the_others_go_on(way: str) -> None:
@@ -73,16 +107,26 @@ def test_the_first_value_is_returned(way: str) -> None:
         assert int(wires.send(connections[alias], "SELECT 7")) == 7
 
 
+def is_at(thread: int, function: str) -> bool:
+    frame = sys._current_frames().get(thread)
+    while frame is not None and frame.f_code.co_name != function:
+        frame = frame.f_back
+    return frame is not None
+
+
 @trio_on("postgresql")
 def test_who_is_interrupted_loses_no_answer(trio: str) -> None:
     for alias in TRIO:
         connections[alias].ensure_connection()
     main = threading.main_thread().ident
     assert main is not None
-    timer = threading.Timer(0.1, signal.pthread_kill, [main, signal.SIGINT])
-    timer.start()
-    found = all_at_once(*["SELECT pg_sleep(0.5)"] * 3)
-    timer.join()
+
+    def interrupt() -> None:
+        until(lambda: is_at(main, "_take_from_psycopg"))
+        signal.pthread_kill(main, signal.SIGINT)
+
+    with held_until_all_wait(interrupt):
+        found = all_at_once(*[INSERT] * 3)
     assert [type(one) for one in found] == [KeyboardInterrupt, type(None), type(None)]
     # The one that was waited for is closed: nobody may read its answer for another's.
     assert [connections[alias].connection is None for alias in TRIO] == [
