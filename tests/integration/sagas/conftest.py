@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
-from django.db import connections
+from django.db import DatabaseError, connections
 from django.test import override_settings
 
 from shoal.lab import MariaDB, Postgres, lab_fixture
@@ -113,9 +113,15 @@ def sessions():
 def end_sessions():
     """Cut the sessions on the ledger that are not this test's own."""
     end = {"postgresql": "SELECT pg_terminate_backend(%s)", "mysql": "KILL %s"}
-    for number, database in sessions().items():
-        if database == "ledger":
+    for number in on_ledger():
+        # One that was closed before may have ended by itself meanwhile.
+        with contextlib.suppress(DatabaseError):
             ask(end[connections["ledger"].vendor], number)
+    until(lambda: not on_ledger())
+
+
+def on_ledger():
+    return [number for number, database in sessions().items() if database == "ledger"]
 
 
 class FakeClock:

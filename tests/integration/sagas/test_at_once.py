@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,6 +16,7 @@ from shoal.transactions.saga.places import Ledger, opened
 from shoal.transactions.saga.recording import Turn, read
 from tests.integration.sagas.conftest import Processes, ask, end_sessions, only
 from tests.integration.sagas.shop import sagas
+from tests.waiting import until
 
 STEPS = ["hotel", "note", "charge", "ticket"]
 INSIDE = 4
@@ -151,12 +151,7 @@ def test_a_step_commits_nothing_after_its_compensation(
 
 def ended_within(seconds: float, how: str = "finished") -> None:
     """Resume until the server has seen that a process has gone."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if getattr(resume(), how):
-            return
-        time.sleep(0.02)
-    raise AssertionError("nobody has given it up")
+    until(lambda: getattr(resume(), how), within=seconds)
 
 
 def test_who_has_lost_its_turn_writes_no_more(ledger: str) -> None:
