@@ -30,6 +30,7 @@ def killed_in_the_middle(visit: Visit) -> str:
         expect(number in numbers, f"after {step}: {number} servers are in doubt")
         if step == "decided":
             expect(prepared(visit) == number, f"the page shows {number} in doubt")
+        visit.eventually(lambda: nobody_is_at_work(visit))
         page = visit.me.post(page.path, page.token, recover=1)
         is_kept(visit, page, step)
         told.append(f"{step} {number}")
@@ -78,9 +79,22 @@ def is_kept(visit: Visit, page: Page, step: str) -> None:
     counted_right(visit)
 
 
+def nobody_is_at_work(visit: Visit) -> None:
+    """No server does any more what the process that was killed has told it last."""
+    sql = (
+        "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' "
+        "AND state <> 'idle' AND pid <> pg_backend_pid()"
+    )
+    number = on_all(visit, sql)
+    expect(number == 0, f"{number} sessions are at work")
+
+
 def prepared(visit: Visit) -> int:
     """Ask each server itself."""
-    sql = "SELECT count(*) FROM pg_prepared_xacts"
+    return on_all(visit, "SELECT count(*) FROM pg_prepared_xacts")
+
+
+def on_all(visit: Visit, sql: str) -> int:
     every = ("products", "accounts", *SHARDS)
     return sum(visit.number(server, sql) for server in every)
 
