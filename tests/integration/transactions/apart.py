@@ -89,6 +89,10 @@ class Site:
             server.start()
         for name in self.names:
             connections[name].close()
+        if prepared(*self.names):
+            # A test that failed has left it, and its locks would last for ever.
+            recover()
+        for name in self.names:
             ask(name, "DELETE FROM note")
             ask(name, "INSERT INTO note VALUES (0, '')")
 
@@ -106,23 +110,18 @@ class Site:
         home, *others = self.names
         identity = tables.create(home)
         units = [secrets.token_hex(16) for _ in range(count)]
-        for number, alias in enumerate(others, start=1):
-            named = [
-                BranchName(unit=unit, number=number, identity=identity, home=home)
-                for unit in units
-            ]
-            # Of MariaDB's a session prepares one, and then takes nothing but its end.
-            is_alone = connections[alias].vendor == "mysql"
-            for some in [[name] for name in named] if is_alone else [named]:
-                _prepare(alias, some)
         servers = {alias: tables.create(alias) for alias in others}
-        for unit in units if is_decided else ():
-            now = "1970-01-01" if number_of(unit) % 2 else "2262-01-01"
-            ask(
-                home,
-                "INSERT INTO shoal_decision (unit, servers, at) VALUES "
-                f"('{unit}', '{json.dumps(servers)}', '{now}')",
-            )
+        with _deciding(home, units if is_decided else [], json.dumps(servers)):
+            for number, alias in enumerate(others, start=1):
+                named = [
+                    BranchName(unit=unit, number=number, identity=identity, home=home)
+                    for unit in units
+                ]
+                # Of MariaDB's a session prepares one, and then takes nothing but its
+                # end.
+                is_alone = connections[alias].vendor == "mysql"
+                for some in [[name] for name in named] if is_alone else [named]:
+                    _prepare(alias, some)
         return units
 
     # Processes.
@@ -275,6 +274,25 @@ class Work:
 def number_of(unit: str) -> int:
     """Return the row that a unit of `leave_in_doubt` has written."""
     return int(unit[:7], 16) + 1
+
+
+@contextlib.contextmanager
+def _deciding(home: str, units: Sequence[str], servers: str) -> Iterator[None]:
+    """Let who looks within the block wait for the decisions, which are its end."""
+    connection: Any = open_apart(home)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("BEGIN")
+            for unit in units:
+                now = "1970-01-01" if number_of(unit) % 2 else "2262-01-01"
+                cursor.execute(
+                    "INSERT INTO shoal_decision (unit, servers, at) VALUES "
+                    f"('{unit}', '{servers}', '{now}')"
+                )
+            yield
+            cursor.execute("COMMIT")
+    finally:
+        close(connection)
 
 
 def _prepare(alias: str, names: Sequence[BranchName]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from shoal.topology.probe.asking import close, open_apart
 from shoal.transactions.recovering import recover
-from tests.integration.transactions.apart import Site
+from tests.integration.transactions.apart import Site, number_of
 from tests.integration.transactions.asking import TRIO, ask, decided, prepared
 from tests.waiting import until
 
@@ -81,14 +81,17 @@ def test_watch_ends_by_ctrl_c(site: Site) -> None:
         stack.callback(process.kill)
         assert process.stdout is not None
         assert "Stop with Ctrl-C" in process.stdout.readline()
-        site.leave_in_doubt(is_decided=True)
+        units = site.leave_in_doubt(is_decided=True)
         until(lambda: prepared() == [] and decided() == [])
-        site.leave_in_doubt(is_decided=False)
+        units += site.leave_in_doubt(is_decided=False)
         until(lambda: prepared() == [])
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (0, "")
     assert "committed" in out
+    numbers = [*map(number_of, units)]
+    for alias in TRIO[1:]:
+        assert ask(alias, "SELECT id FROM note WHERE id > 0") == [(numbers[0],)]
 
 
 def test_a_database_of_sagas_that_is_down_keeps_nobody_waiting(site: Site) -> None:
