@@ -18,6 +18,7 @@ from tests.sharded.models import Country, Product
 from tests.sharded.places import code_on, names, names_on, product_on
 from tests.sharded.servers import only
 from tests.sharded.shop import SHARDS, SHOP, TWIN
+from tests.waiting import until
 
 FIRST, SECOND, THIRD, _ = SHARDS
 # Django 6.1 has given it another name.
@@ -396,7 +397,13 @@ def end_session(number: int) -> None:
     end = f"pg_terminate_backend({number}, 10000)"
     with apart.cursor() as cursor:
         cursor.execute(f"SELECT {end}" if is_postgresql else f"KILL {number}")
+        until(lambda: is_postgresql or not _is_listed(cursor, number))
     close(apart)
+
+
+def _is_listed(cursor: Any, number: int) -> bool:
+    cursor.execute(f"SELECT 1 FROM information_schema.processlist WHERE id = {number}")
+    return cursor.fetchone() is not None
 
 
 def test_closing_inside_of_a_transaction_rolls_back(shop: str) -> None:
