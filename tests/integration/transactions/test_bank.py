@@ -44,6 +44,10 @@ BEGINS_WITH = 1000
 PROCESSES = 8
 ROUND = 10.0
 """Seconds until all processes are killed at once."""
+AT_LEAST = 2
+"""Transfers of which somebody is told in a round."""
+SLOW = 120.0
+"""Seconds that a machine may take which is busy with others."""
 ROUNDS = 6
 MODULE = "tests.integration.transactions.bank"
 TABLES = (
@@ -120,7 +124,14 @@ class Crowd:
         self._all: list[subprocess.Popen[str]] = []
 
     def begin(self) -> None:
+        """Return once all are at work: their round begins then."""
+        before = self._at_work()
         self._all = [self._start() for _ in range(PROCESSES)]
+        until(lambda: self._at_work() == before + PROCESSES, SLOW)
+
+    def _at_work(self) -> int:
+        """Count the files: who comes to work makes one."""
+        return sum(1 for _ in self._told.glob("*.txt"))
 
     def _start(self) -> "subprocess.Popen[str]":
         told = self._told / f"{next(self._numbers)}.txt"
@@ -189,6 +200,7 @@ def test_the_bank(bank: Site, tmp_path: Path) -> None:
 
 def disturb(site: Site, crowd: Crowd, kills: collections.Counter[str]) -> None:
     """Kill processes and servers for a round; in the end all servers run."""
+    before = len(crowd.acknowledged())
     end = time.monotonic() + ROUND
     while time.monotonic() < end:
         time.sleep(random.uniform(0, 1))
@@ -201,6 +213,7 @@ def disturb(site: Site, crowd: Crowd, kills: collections.Counter[str]) -> None:
             time.sleep(random.uniform(0, 0.5))
             server.start()
             kills["servers"] += 1
+    until(lambda: len(crowd.acknowledged()) >= before + AT_LEAST, SLOW)
 
 
 def require_whole(told: set[str]) -> None:
