@@ -62,9 +62,7 @@ class Work:
             self._unit = self._begun_unit()
         for alias in level.aliases:
             if alias in self._waiting:
-                waiting = self._waiting[alias]
-                level.hooks[alias] = len(waiting.run_on_commit)
-                level.depth[alias] = len(waiting.savepoint_ids)
+                level.wait(alias, self._waiting[alias])
             else:
                 level.enter(alias)
 
@@ -169,9 +167,6 @@ class Work:
     def leave(self, level: Level, error: BaseException | None) -> None:
         if level is not self._levels[0]:
             self._levels.remove(level)
-            for alias in level.aliases:
-                if error is not None and not level.savepoint:
-                    connections[alias].needs_rollback = True
             level.leave(error)
             return
         hooks = self._taken_hooks()

@@ -5,6 +5,7 @@ Takes each server as it joins, gives it a block there, and leaves all of them.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from django.db import Error, connections, transaction
 
@@ -23,6 +24,15 @@ class Level:
         """How many there were on a connection that waited when this began."""
         self.depth: dict[Alias, int] = {}
         """How many blocks without savepoints Django had open there by then."""
+        self.doomed: set[Alias] = set()
+        """Those that had to roll back already when this began."""
+
+    def wait(self, alias: Alias, connection: Any) -> None:
+        """Keep where a connection is at that waits, to take it back there."""
+        self.hooks[alias] = len(connection.run_on_commit)
+        self.depth[alias] = len(connection.savepoint_ids)
+        if connection.needs_rollback:
+            self.doomed.add(alias)
 
     def enter(self, alias: Alias) -> None:
         block = transaction.Atomic(alias, savepoint=self.savepoint, durable=False)
@@ -30,16 +40,34 @@ class Level:
         self.blocks[alias] = block
 
     def leave(self, error: BaseException | None) -> None:
-        """Release the savepoints, or roll back to them, on each server."""
-        for alias, count in self.hooks.items() if error is not None else ():
-            del connections[alias].run_on_commit[count:]
+        """Release the savepoints, or roll back to them on each server if on one."""
+        if error is not None or self._needs_rollback():
+            self._take_back()
         raised = error
+        released: list[Alias] = []
         for alias, block in reversed(self.blocks.items()):
             kind = type(raised) if raised is not None else None
             try:
                 block.__exit__(kind, raised, None)
+                released.append(alias)
             except Error as caught:
-                connections[alias].needs_rollback = True
+                # What is released already only the whole can take back.
+                for one in (alias, *released):
+                    connections[one].needs_rollback = True
                 raised = raised or caught
+        for alias in self.doomed:
+            connections[alias].needs_rollback = True
         if raised is not error and raised is not None:
             raise raised
+
+    def _needs_rollback(self) -> bool:
+        return any(connections[alias].needs_rollback for alias in self.aliases)
+
+    def _take_back(self) -> None:
+        """Let the blocks roll back; where none has begun, there are only hooks."""
+        for alias in self.aliases:
+            connection = connections[alias]
+            if alias in self.hooks:
+                del connection.run_on_commit[self.hooks[alias] :]
+            # A block that has a savepoint takes this back, once it has rolled back.
+            connection.needs_rollback = alias in self.blocks or not self.savepoint

@@ -35,6 +35,7 @@ def end_waiting(connection: Any) -> None:
         # By the block's own code, while nothing was open.
         connection.connection = None
     connection.in_atomic_block = False
+    connection.needs_rollback = False
     connection.atomic_blocks.clear()
     connection.savepoint_ids.clear()
 

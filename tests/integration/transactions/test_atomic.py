@@ -167,6 +167,60 @@ def test_an_inner_block_that_fails_without_a_savepoint_breaks_the_whole() -> Non
     assert stored() == [[], [], []]
 
 
+def test_an_inner_block_rolls_back_on_all_if_on_one() -> None:
+    with atomic(*TRIO):
+        write("left")
+        with atomic("left", "right"):
+            write("left", 2)
+            write("right", 2)
+            transaction.set_rollback(True, using="left")
+        with atomic("left", "right"):
+            write("right", 3)
+            # As it is inside of `save()` and `bulk_create()`.
+            inner = transaction.atomic(using="left", savepoint=False)
+            with contextlib.suppress(Stop), inner:
+                write("left", 3)
+                raise Stop
+        write("third")
+    assert stored() == [[1], [], [1]]
+
+
+def test_an_inner_block_rolls_back_where_nothing_has_begun() -> None:
+    seen: list[str] = []
+    with atomic(*TRIO):
+        with atomic("left", "right"):
+            write("right")
+            transaction.on_commit(lambda: seen.append("lost"), using="left")
+            transaction.set_rollback(True, using="left")
+        with contextlib.suppress(Stop), atomic("left", "right"):
+            write("right", 2)
+            with transaction.atomic(using="left", savepoint=False):
+                raise Stop
+        write("left", 3)
+        write("right", 3)
+    assert stored() == [[3], [3], []]
+    assert seen == []
+
+
+@pytest.mark.parametrize("is_touched", [True, False])
+def test_an_inner_block_does_not_take_back_that_the_outer_rolls_back(
+    is_touched: bool,
+) -> None:
+    with atomic(*TRIO):
+        write("right")
+        transaction.set_rollback(True, using="left")
+        with contextlib.suppress(Stop), atomic("left", "right"):
+            if is_touched:
+                with pytest.raises(TransactionManagementError):
+                    write("left")
+            raise Stop
+        with atomic("left", "right"):
+            write("right", 2)
+    assert stored() == [[], [], []]
+    write("left")
+    assert stored("left") == [[1]]
+
+
 def test_an_inner_block_may_name_further_clusters() -> None:
     with atomic("left"):
         write("left")
