@@ -43,33 +43,40 @@ def commit(unit: Unit, parts: Sequence[Part], *, best_effort: bool) -> None:
     """
     with _or_roll_back(parts):
         require_sound(parts)
-        written, unable = _left_to_commit(unit, parts, best_effort=best_effort)
-    if written:
-        _commit_several(unit, written, unable)
+        written, read = _left_to_commit(unit, parts)
+        unable = _unable(written, best_effort=best_effort)
+    with _or_roll_back(read):
+        if written:
+            _commit_several(unit, written, unable)
+    _leave_read(read)
 
 
 def _left_to_commit(
-    unit: Unit, parts: Sequence[Part], *, best_effort: bool
+    unit: Unit, parts: Sequence[Part]
 ) -> tuple[Sequence[Part], Sequence[Part]]:
-    """Let go who needs no other; return several that were written, and the unable."""
+    """Let go who needs no other; return several that were written, and those read."""
     if len(parts) < 2:
         _leave(parts)
         return (), ()
     inner = [part for part in parts if not part.is_outermost]
     _leave(inner)
     written, read = _divided(unit, [p for p in parts if p not in inner])
-    # In a serializable transaction even this may fail.
-    _leave(read)
+    _leave([part for part in read if part.is_serializable])
     if len(written) < 2:
         _leave(written)
-        return (), ()
+        written = []
+    return written, [part for part in read if not part.is_serializable]
+
+
+def _unable(written: Sequence[Part], *, best_effort: bool) -> Sequence[Part]:
+    """Return those that cannot prepare; raise if they are too many."""
     unable = [part for part in written if not part.can_prepare]
     if unable:
         # One that was begun to decide cannot, where another has to commit last.
         unable = [part for part in written if not part.can_still_prepare]
     if len(unable) > 1:
         _require_best_effort(unable, allowed=best_effort)
-    return written, unable
+    return unable
 
 
 @contextlib.contextmanager
@@ -101,6 +108,19 @@ def roll_back(parts: Sequence[Part], error: BaseException) -> None:
 def _leave(parts: Sequence[Part]) -> None:
     for part in parts:
         part.leave()
+
+
+def _leave_read(parts: Sequence[Part]) -> None:
+    """
+    End what was only read, once the rest is committed: it may hold locks for that.
+
+    The unit has succeeded by now, whatever a server says.
+    """
+    for part in parts:
+        try:
+            part.leave()
+        except Error:
+            _log("end_of_read_failed", part, level=logging.WARNING)
 
 
 def _divided(unit: Unit, parts: Sequence[Part]) -> tuple[list[Part], list[Part]]:

@@ -7,7 +7,7 @@ transaction at its end, MariaDB and MySQL have to be told at its beginning.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from django.db import Error
 
@@ -77,17 +77,29 @@ def is_answer(error: BaseException) -> bool:
     return code_of(error) is not None and not lost(error)
 
 
-def has_written(connection: Any) -> Work[bool]:
+Seen = Literal["written", "serializable", "read"]
+_SEEN = (
+    "SELECT CASE WHEN txid_current_if_assigned() IS NOT NULL THEN 'written' "
+    "ELSE current_setting('transaction_isolation') END"
+)
+"""
+https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SNAPSHOT
+"""
+
+
+def what_was_done(connection: Any) -> Work[Seen]:
     """
     Ask whether the open transaction has changed anything, or locked a row.
 
-    https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SNAPSHOT
-    Where the server does not tell, it has.
+    Where the server does not tell, it has. One that has only read, and is
+    serializable, may fail when it ends.
     """
     if connection.vendor != "postgresql":
-        return True
-    found = yield from sent(connection, "SELECT txid_current_if_assigned()")
-    return found is not None
+        return "written"
+    found = yield from sent(connection, _SEEN)
+    if found in ("written", b"written"):
+        return "written"
+    return "serializable" if found in ("serializable", b"serializable") else "read"
 
 
 def is_gone(error: Error) -> bool:

@@ -17,9 +17,9 @@ from shoal.transactions.engines import (
     ENGINES,
     Engine,
     has_no_room,
-    has_written,
     is_answer,
     is_gone,
+    what_was_done,
 )
 from shoal.transactions.naming import BranchName
 from shoal.transactions.wires import Work, done, send, sent, sent_in_turn
@@ -48,6 +48,8 @@ class Part:
         self.name: BranchName | None = None
         """Its name, once it was begun, or is to be prepared, under one."""
         self.state: State = "open"
+        self.is_serializable = False
+        """Whether the server may refuse the end of what has only read."""
         self._rows = 0
 
     @property
@@ -87,7 +89,9 @@ class Part:
     def has_written(self) -> Work[bool]:
         """Ask the server, or say yes where it cannot tell. In any thread."""
         if self.connection.vendor != "sqlite":
-            return (yield from has_written(self.connection))
+            seen = yield from what_was_done(self.connection)
+            self.is_serializable = seen == "serializable"
+            return seen == "written"
         return _rows(self.connection) != self._rows or self._has_changed_tables()
 
     def _has_changed_tables(self) -> bool:

@@ -31,6 +31,7 @@ from shoal.topology.probe.asking import close, open_apart
 from shoal.transactions import atomic, committing, decisions, tables, wires
 from shoal.transactions.engines import ENGINES
 from shoal.transactions.naming import BranchName
+from shoal.transactions.parts import Part
 from shoal.transactions.reaching import Reach, primaries
 from shoal.transactions.recovering import Recovery, look, recover
 from shoal.transactions.wires import send
@@ -289,7 +290,7 @@ def test_a_failed_transaction_is_not_prepared(
     for name in TRIO:
         decisions.identity_of(connect(name))
     monkeypatch.setattr(committing, "require_sound", lambda parts: None)
-    monkeypatch.setattr("shoal.transactions.parts.has_written", lambda part: True)
+    monkeypatch.setattr("shoal.transactions.parts.Part.was_seen_to_write", True)
     with (
         pytest.raises(InternalError, match="'third' has answered ROLLBACK to PREPARE"),
         atomic(*TRIO),
@@ -338,6 +339,48 @@ def test_a_serialization_failure(site: Site, alias: str) -> None:
             with connections[name].cursor() as cursor:
                 cursor.execute("INSERT INTO note VALUES (1, '')")
     assert [ask(name, "SELECT 1 FROM note WHERE id = 1") for name in TRIO] == [[]] * 3
+
+
+@pytest.mark.parametrize("written", [TRIO[1:2], TRIO[1:]])
+def test_a_server_that_was_only_locked_is_locked_until_the_others_have_committed(
+    site: Site, written: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    leave = Part.leave
+
+    def watched(part: Part) -> None:
+        if part.alias == "left":
+            held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+            seen.append(ask("left", held))
+            seen.extend(ask(name, "SELECT max(id) FROM note") for name in written)
+        leave(part)
+
+    monkeypatch.setattr(Part, "leave", watched)
+    with atomic(*TRIO):
+        with connections["left"].cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(1)")
+        site.write(1, *written)
+    assert seen == [[(1,)]] * (1 + len(written))
+    assert prepared() == []
+
+
+def test_a_server_that_was_only_read_and_is_lost_fails_no_unit_that_has_committed(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave = Part.leave
+
+    def lost(part: Part) -> None:
+        if part.alias == "left":
+            asked = "SELECT pg_terminate_backend({}, 10000)"
+            ask("left", asked.format(part.connection.connection.info.backend_pid))
+        leave(part)
+
+    monkeypatch.setattr(Part, "leave", lost)
+    with atomic(*TRIO):
+        with connections["left"].cursor() as cursor:
+            cursor.execute("SELECT 1")
+        site.write(1, *TRIO[1:])
+    assert stored(site) == [False, True, True]
 
 
 def test_a_cursor_on_the_server_is_open(site: Site) -> None:

@@ -184,12 +184,12 @@ def test_a_server_that_was_seen_to_be_written_is_not_asked(
 
     def note(connection: Any) -> Any:
         asked.append(connection.alias)
-        return (yield from has_written(connection))
+        return (yield from what_was_done(connection))
 
     from shoal.transactions import parts
 
-    has_written = parts.has_written
-    monkeypatch.setattr(parts, "has_written", note)
+    what_was_done = parts.what_was_done
+    monkeypatch.setattr(parts, "what_was_done", note)
     with atomic(*TRIO):
         write("left")
         write("right")
