@@ -11,7 +11,7 @@ https://vitess.io/docs/reference/features/distributed-transaction/
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -41,14 +41,32 @@ def commit(unit: Unit, parts: Sequence[Part], *, best_effort: bool) -> None:
     not allow it, `CommitInDoubt` if the home server was lost while it committed, and
     `PartialCommit` where best effort was not enough. Otherwise what a server raises.
     """
-    with _or_roll_back(parts):
-        require_sound(parts)
-        written, read = _left_to_commit(unit, parts)
-        unable = _unable(written, best_effort=best_effort)
-    with _or_roll_back(read):
-        if written:
-            _commit_several(unit, written, unable)
-    _leave_read(read)
+    with cut_off(parts):
+        with _or_roll_back(parts):
+            require_sound(parts)
+            written, read = _left_to_commit(unit, parts)
+            unable = _unable(written, best_effort=best_effort)
+        with _or_roll_back(read):
+            if written:
+                _commit_several(unit, written, unable)
+        _leave_read(read)
+
+
+@contextlib.contextmanager
+def cut_off(parts: Collection[Part]) -> Iterator[None]:
+    """
+    Close what is still in its block after an error: nobody would end it any more.
+
+    What a signal's handler raises may come between any two calls.
+    """
+    try:
+        yield
+    except BaseException:
+        for part in parts:
+            if part.is_stuck:
+                part.cut_off()
+                _log("cut_off", part, level=logging.ERROR)
+        raise
 
 
 def _left_to_commit(

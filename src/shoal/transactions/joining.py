@@ -14,7 +14,7 @@ from typing import Any
 from django.db import Error, connections, transaction
 
 from shoal.errors import UnitRefused
-from shoal.transactions.committing import commit, roll_back
+from shoal.transactions.committing import commit, cut_off, roll_back
 from shoal.transactions.levels import Level
 from shoal.transactions.parts import Part, RollBack, can_prepare
 from shoal.transactions.unit import Unit
@@ -169,12 +169,13 @@ class Work:
             self._levels.remove(level)
             level.leave(error)
             return
-        hooks = self._taken_hooks()
         try:
-            if error is not None or self._needs_rollback():
-                self._roll_back(error)
-                return
-            self._commit()
+            with cut_off(self._parts.values()):
+                hooks = self._taken_hooks()
+                if error is not None or self._needs_rollback():
+                    self._roll_back(error)
+                    return
+                self._commit()
         finally:
             self._let_go()
         _call(hooks)

@@ -232,6 +232,25 @@ class Part:
             close(apart)
         return True
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the connection, after the end, is in the block or half out of it."""
+        own = self.connection
+        if own.connection is None:
+            return False
+        if own.atomic_blocks:
+            return bool(own.atomic_blocks[0] is self.block)
+        return bool(own.in_atomic_block or not own.autocommit)
+
+    def cut_off(self) -> None:
+        """Close the connection, and let Django see one that is to be opened."""
+        own = self.connection
+        own.close()
+        own.connection = None
+        own.in_atomic_block = own.needs_rollback = False
+        own.atomic_blocks.clear()
+        own.savepoint_ids.clear()
+
     def abandon(self) -> None:
         """Leave what is prepared as it is, for `recover`."""
         if self.was_begun_by_name:

@@ -669,6 +669,43 @@ def test_ctrl_c(
     assert stored(site, 2) == [True] * 3
 
 
+class TimeIsOver(Exception):
+    """What a handler of SIGALRM raises, such as that of a worker of Celery's."""
+
+
+@on_both
+@pytest.mark.parametrize(
+    ("place", "commits"),
+    [
+        ("_left_to_commit", False),
+        ("_prepare", False),
+        ("_decide", False),
+        ("_finish", True),
+        ("_leave_read", True),
+    ],
+)
+def test_what_a_signal_raises_between_two_steps(
+    site: Site, monkeypatch: pytest.MonkeyPatch, place: str, commits: bool
+) -> None:
+    """Nothing is open any more, in which later writes would be lost."""
+
+    def stop(*args: Any, **kwargs: Any) -> None:
+        raise TimeIsOver
+
+    monkeypatch.setattr(committing, place, stop)
+    with pytest.raises(TimeIsOver):
+        commit(site)
+    monkeypatch.undo()
+    for name in TRIO:
+        assert not connections[name].in_atomic_block
+        assert connections[name].connection is None or connections[name].autocommit
+    recovery = recover()
+    assert recovery.left == []
+    assert stored(site) == [commits] * 3
+    commit(site, 2)
+    assert stored(site, 2) == [True] * 3
+
+
 def test_ctrl_c_just_before_the_decision(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
