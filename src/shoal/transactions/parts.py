@@ -109,6 +109,7 @@ class Part:
 
     def enter(self) -> None:
         self.connection.shoal_has_written = False
+        self.connection.shoal_was_undone = False
         try:
             self.block.__enter__()
         except BaseException:
@@ -274,7 +275,9 @@ def is_lost(connection: Any) -> bool:
 
 
 def is_broken(connection: Any) -> bool:
-    """Say whether the server would answer a commit with a rollback."""
+    """Say whether a commit would be answered with a rollback, or has less to commit."""
+    if connection.shoal_was_undone:
+        return True
     pgconn = getattr(connection.connection, "pgconn", None)
     return pgconn is not None and pgconn.transaction_status == BROKEN
 
