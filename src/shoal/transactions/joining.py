@@ -192,6 +192,8 @@ class Work:
                 continue
             if alias in self._whole and len(member.atomic_blocks) > 1:
                 continue
+            if alias in self._whole:
+                _shards_of(alias).keep_hooks()
             hooks += member.run_on_commit
             member.run_on_commit = []
         return hooks

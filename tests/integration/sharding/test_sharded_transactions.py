@@ -188,6 +188,28 @@ def test_on_commit_of_a_shard_waits_for_all_shards(shop: str) -> None:
     assert seen == [["a", "b"]]
 
 
+@pytest.mark.parametrize("shard", [FIRST, THIRD])
+def test_on_commit_of_a_shard_in_a_unit_waits_for_all(shop: str, shard: str) -> None:
+    seen: list[Any] = []
+    with unit(SHOP, best_effort=True):
+        product_on(FIRST, name="a")
+        product_on(THIRD, name="b")
+        transaction.on_commit(lambda: seen.append(seen_by_others()), using=shard)
+        with contextlib.suppress(Stop), unit(SHOP, best_effort=True):
+            product_on(shard, name="c")
+            transaction.on_commit(lambda: seen.append("lost"), using=shard)
+            raise Stop
+    assert seen == [["a", "b"]]
+    with contextlib.suppress(Stop), unit(SHOP, best_effort=True):
+        product_on(FIRST, name="c")
+        product_on(THIRD, name="d")
+        transaction.on_commit(lambda: seen.append("lost"), using=shard)
+        raise Stop
+    with unit(SHOP, best_effort=True):
+        product_on(shard, name="e")
+    assert seen == [["a", "b"]]
+
+
 def test_the_alias_of_a_shard_takes_part(shop: str) -> None:
     there = product_on(SECOND, name="there")
     with contextlib.suppress(Stop), atomic():

@@ -96,12 +96,12 @@ class ShardedTransaction:
 
     def commit(self) -> None:
         """Commit on each shard that has joined, or on none: see `committing`."""
-        self._keep_hooks()
+        self.keep_hooks()
         unit = self.unit
         with self.ending() as parts:
             commit(unit, parts, best_effort=True)
 
-    def _keep_hooks(self) -> None:
+    def keep_hooks(self) -> None:
         """Let what is to be run after a shard's commit be run after all of them."""
         for connection in self._joined():
             if len(connection.atomic_blocks) == 1:
