@@ -19,6 +19,7 @@ from shoal.routing import (
     with_token,
 )
 from shoal.testing import served_by
+from shoal.transactions import atomic
 from tests.project.catalog.models import Product, Tag
 
 REPLICAS = {"catalog_r1", "catalog_r2"}
@@ -102,6 +103,24 @@ def test_what_is_done_on_commit_sees_the_write(paused: None) -> None:
         Product.objects.create(name="kettle")
     assert seen == [["kettle"]]
     assert names(tokens[0]) == ["kettle"]
+
+
+def test_what_is_done_on_commit_of_one_server_sees_the_write_on_another(
+    paused: None,
+) -> None:
+    seen: list[list[str]] = []
+    tokens: list[str] = []
+
+    def after() -> None:
+        seen.append(list(Product.objects.values_list("name", flat=True)))
+        tokens.append(export_token())
+
+    with unit_of_work(), atomic("accounts", "catalog"):
+        transaction.on_commit(after, using="accounts")
+        Product.objects.create(name="kettle")
+        transaction.on_commit(after, using="catalog")
+    assert seen == [["kettle"]] * 2
+    assert [names(token) for token in tokens] == [["kettle"]] * 2
 
 
 def test_a_write_on_commit_counts(paused: None) -> None:

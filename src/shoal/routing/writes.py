@@ -7,7 +7,8 @@ back. The position is asked for once, when somebody needs it.
 
 import functools
 import time
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeAlias
 
 from django.db import Error, connections
 
@@ -16,6 +17,8 @@ from shoal.routing.observers import observer
 from shoal.topology import Cluster, Position, get_topology
 from shoal.types import ClusterName
 
+Hook: TypeAlias = tuple[Any, Any, bool]
+"""As Django keeps it: the savepoints it was given in, what to call, if it may fail."""
 _BEGUN = frozenset({2, 3})
 """PQTRANS_INTRANS, PQTRANS_INERROR.
 https://www.postgresql.org/docs/current/libpq-status.html#LIBPQ-PQTRANSACTIONSTATUS"""
@@ -53,6 +56,15 @@ def _open(unit: Unit, edition: ClusterName, connection: Any) -> None:
         # To the front: what the project does after the commit has to see it.
         connection.run_on_commit.insert(0, connection.run_on_commit.pop())
     unit.open_writes[edition] = OpenWrite(connection.connection, hook)
+
+
+def in_order(hooks: Iterable[Hook]) -> list[Hook]:
+    """Put to the front what is heard here: of several servers, all have committed."""
+    return sorted(hooks, key=lambda entry: not _is_own(entry[1]))
+
+
+def _is_own(hook: Any) -> bool:
+    return isinstance(hook, functools.partial) and hook.func is committed
 
 
 def is_of_test(connection: Any) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from django.db import Error, connections, transaction
 
 from shoal.errors import UnitRefused
+from shoal.routing.writes import in_order
 from shoal.transactions.committing import commit, cut_off, roll_back
 from shoal.transactions.levels import Level
 from shoal.transactions.parts import Part, RollBack, can_prepare
@@ -196,7 +197,7 @@ class Work:
                 _shards_of(alias).keep_hooks()
             hooks += member.run_on_commit
             member.run_on_commit = []
-        return hooks
+        return in_order(hooks)
 
     def _commit(self) -> None:
         try:

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db import Error, OperationalError, transaction
 
+from shoal.routing.writes import in_order
 from shoal.transactions.committing import commit, roll_back
 from shoal.transactions.parts import Part, RollBack
 from shoal.transactions.unit import Unit
@@ -103,10 +104,12 @@ class ShardedTransaction:
 
     def keep_hooks(self) -> None:
         """Let what is to be run after a shard's commit be run after all of them."""
+        hooks = self._owner.run_on_commit
         for connection in self._joined():
             if len(connection.atomic_blocks) == 1:
-                self._owner.run_on_commit += connection.run_on_commit
+                hooks += connection.run_on_commit
                 connection.run_on_commit = []
+        self._owner.run_on_commit = in_order(hooks)
 
     @contextlib.contextmanager
     def ending(self) -> Iterator[list[Part]]:
