@@ -78,7 +78,7 @@ def guard(
             _wrote(connection)
         if error.args[:1] == (_DEADLOCK,):
             # The next statement begins another: a unit of work would commit a part.
-            connection.shoal_was_undone = True
+            connection.shoal_undone = connection.atomic_blocks[:1]
         if lost(error):
             _lose(error, connection, tables)
         elif isinstance(error, ProgrammingError | OperationalError):

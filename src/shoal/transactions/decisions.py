@@ -21,6 +21,7 @@ from django.db import DatabaseError, Error, IntegrityError, OperationalError
 from shoal.placement.control import Control, reached
 from shoal.transactions import tables
 from shoal.transactions.engines import code_of
+from shoal.transactions.schemas import are_there, qualified
 from shoal.transactions.wires import done, send, sent_in_turn
 from shoal.types import Alias
 
@@ -73,13 +74,13 @@ def _known_identity(connection: Any) -> str | None:
     there = Control(connection)
     if there.vendor == "postgresql":
         # A failed statement would break the transaction.
-        ask = "SELECT to_regclass('shoal_decision') IS NOT NULL"
-        if not there.run(ask)[0][0]:
-            return None
+        is_there = are_there(connection, "shoal_decision", "shoal_identity")
+        table = qualified(connection, '"shoal_identity"')
+        return tables.known_identity(there, table) if is_there else None
     try:
         return tables.known_identity(there)
     except DatabaseError:
-        if there.vendor == "postgresql" or not there.missing(tables.DECIDING):
+        if not there.missing(tables.DECIDING):
             raise
         return None
 
@@ -100,7 +101,8 @@ def write(connection: Any, unit: str, servers: Mapping[Alias, str]) -> None:
     listed = json.dumps(servers)
     durably = f"FROM ({_ON_DISK}) AS on_disk"
     rest = durably if connection.vendor == "postgresql" else ""
-    insert = "INSERT INTO shoal_decision (unit, servers, at) SELECT"
+    insert = qualified(connection, "INSERT INTO shoal_decision")
+    insert = f"{insert} (unit, servers, at) SELECT"
     if _PLAIN.fullmatch(listed) and not _is_idle(connection):
         # This way is the shorter one, and every commit takes it.
         send(connection, f"{insert} '{unit}', '{listed}', CURRENT_TIMESTAMP {rest}")
@@ -132,7 +134,7 @@ def forget(connection: Any, unit: str) -> None:
         _delete_each(connection, units)
         return
     marks = ", ".join(f"'{unit}'" for unit in units)
-    sql = f"DELETE FROM shoal_decision WHERE unit IN ({marks})"
+    sql = qualified(connection, f"DELETE FROM shoal_decision WHERE unit IN ({marks})")
     if connection.vendor == "postgresql":
         sql = f"SET LOCAL synchronous_commit = off; {sql}"
     send(connection, sql)

@@ -102,6 +102,16 @@ def what_was_done(connection: Any) -> Work[Seen]:
     return "serializable" if found in ("serializable", b"serializable") else "read"
 
 
+def was_undone(connection: Any) -> bool:
+    """
+    Say whether the server has rolled back what was written in the open transaction.
+
+    The guard notes the outermost block in which it hears of that.
+    """
+    undone = getattr(connection, "shoal_undone", None)
+    return bool(undone) and undone == connection.atomic_blocks[:1]
+
+
 def is_gone(error: Error) -> bool:
     return code_of(error) in GONE
 

@@ -10,16 +10,17 @@ from typing import Any
 from django.db import connections
 
 from shoal.errors import WritesLost
+from shoal.transactions.engines import was_undone
 
 
 def refuse_loss(what: str) -> None:
     for connection in connections.all(initialized_only=True):
         own: Any = connection
-        if own.in_atomic_block and own.needs_rollback:
+        if own.in_atomic_block and (own.needs_rollback or was_undone(own)):
             raise WritesLost(
                 f"{what} has ended well, and what it wrote on {own.alias!r} would be "
-                "rolled back: it has closed the connection, or a block inside of it "
-                "that has no savepoint has failed.",
+                "rolled back, or is: it has closed the connection, a block inside of "
+                "it that has no savepoint has failed, or MariaDB has ended a deadlock.",
                 hint="Close no connection there, give the inner atomic() its "
                 "savepoint, or let the error out.",
             )

@@ -19,6 +19,7 @@ from shoal.transactions.engines import (
     has_no_room,
     is_answer,
     is_gone,
+    was_undone,
     what_was_done,
 )
 from shoal.transactions.naming import BranchName
@@ -109,7 +110,6 @@ class Part:
 
     def enter(self) -> None:
         self.connection.shoal_has_written = False
-        self.connection.shoal_was_undone = False
         try:
             self.block.__enter__()
         except BaseException:
@@ -276,7 +276,7 @@ def is_lost(connection: Any) -> bool:
 
 def is_broken(connection: Any) -> bool:
     """Say whether a commit would be answered with a rollback, or has less to commit."""
-    if connection.shoal_was_undone:
+    if was_undone(connection):
         return True
     pgconn = getattr(connection.connection, "pgconn", None)
     return pgconn is not None and pgconn.transaction_status == BROKEN

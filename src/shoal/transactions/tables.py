@@ -66,7 +66,7 @@ def identity_in(there: Control) -> str | None:
     return None if there.missing(DECIDING) else known_identity(there)
 
 
-def known_identity(there: Control) -> str | None:
+def known_identity(there: Control, table: str = '"shoal_identity"') -> str | None:
     """
     Return the name of the database, `None` where it has not been given one.
 
@@ -74,7 +74,7 @@ def known_identity(there: Control) -> str | None:
     server, would else take what that one has prepared for its own.
     """
     called = _CALLED.get(there.vendor, "''")
-    found = there.run(f'SELECT "identity", {called} FROM "shoal_identity"')
+    found = there.run(f'SELECT "identity", {called} FROM {table}')
     if not found:
         return None
     return hashlib.sha256(" ".join(found[0]).encode()).hexdigest()[:8]

@@ -37,8 +37,10 @@ from shoal.transactions.saga import (
     retry,
     settle,
 )
+from tests.deadlocks import lose_a_deadlock
 from tests.integration.publishing.conftest import aliases
 from tests.integration.sagas.conftest import FakeClock, ask, end_sessions, only
+from tests.tenants import PATHS, tenant
 
 Steps = Callable[..., Any]
 
@@ -115,6 +117,40 @@ def test_writes_that_would_be_lost(ledger: str) -> None:
     standing = trip.start("a")
     assert (standing.state, standing.steps[0].attempt) == ("finished", 3)
     assert ask("SELECT count(*) FROM counted", alias="goods") == [(1,)]
+
+
+@only("mariadb")
+def test_a_deadlock_that_a_step_does_not_mind(ledger: str) -> None:
+    """InnoDB has rolled back, and would begin another transaction."""
+    trip = saga("trip", using="ledger")
+    for number in (100, 101):
+        ask("INSERT INTO counted VALUES (%s)", number, alias="goods")
+
+    @trip.step(cluster="goods", backoff=0)
+    def add(run: Run) -> None:
+        ask("INSERT INTO counted (number) VALUES (1)", alias="goods")
+        if run.attempt == 1:
+            lose_a_deadlock("goods", "counted", "number")
+        ask("INSERT INTO counted (number) VALUES (2)", alias="goods")
+
+    ask("ALTER TABLE counted ADD PRIMARY KEY (number), ADD text int", alias="goods")
+    standing = trip.start("a")
+    assert (standing.state, standing.steps[0].attempt) == ("finished", 2)
+    found = ask("SELECT number FROM counted WHERE number < 100", alias="goods")
+    assert found == [(1,), (2,)]
+
+
+@only("postgresql")
+@pytest.mark.parametrize("path", PATHS)
+def test_a_step_of_a_tenant_is_done_once(ledger: str, path: str) -> None:
+    """Whoever resumes it may not have the tenant's `search_path`."""
+    trip = saga("trip", using="ledger")
+    trip.step(cluster="goods")(raising(None))
+    assert trip.start("before").is_finished
+
+    with tenant("goods", path, ["shoal_saga_mark", "counted"]):
+        assert trip.start("a").is_finished
+    assert ask("SELECT count(*) FROM shoal_saga_mark", alias="goods") == [(2,)]
 
 
 @only("postgresql", "mariadb")

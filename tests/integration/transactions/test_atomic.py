@@ -20,8 +20,8 @@ from django.db.transaction import TransactionManagementError
 from django.test import override_settings
 
 from shoal.errors import CannotPrepare, UnitRefused, UnknownCluster
-from shoal.topology.probe.asking import close, open_apart
 from shoal.transactions import atomic
+from tests.deadlocks import lose_a_deadlock
 from tests.integration.publishing.conftest import aliases
 from tests.integration.transactions.conftest import (
     TRIO,
@@ -515,28 +515,11 @@ def test_locks_rows_as_in_any_transaction() -> None:
     assert stored() == [[1], [1], []]
 
 
-def lose_a_deadlock(alias: str) -> None:
-    """Against a transaction that has changed more, so that ours is rolled back."""
-    update = "UPDATE note SET text = 'x' WHERE id = {}"
-    other: Any = open_apart(alias)
-    with other.cursor() as apart, connections[alias].cursor() as cursor:
-        apart.execute("BEGIN")
-        apart.execute("INSERT INTO note VALUES (201, ''), (202, ''), (203, '')")
-        apart.execute(update.format(101))
-        cursor.execute(update.format(100))
-        thread = threading.Thread(target=apart.execute, args=[update.format(100)])
-        thread.start()
-        with pytest.raises(OperationalError, match="Deadlock"):
-            cursor.execute(update.format(101))
-        thread.join()
-    close(other)
-
-
 def write_beside_a_deadlock(alias: str) -> None:
     with atomic(*TRIO):
         for name in TRIO:
             write(name)
-        lose_a_deadlock(alias)
+        lose_a_deadlock(alias, "note", "id")
         # The server that was told the unit's name refuses this, the other does not.
         with contextlib.suppress(OperationalError):
             write(alias, 2)

@@ -11,6 +11,7 @@ from typing import Any
 from django.db import connections
 
 from shoal.topology import get_topology
+from shoal.transactions.schemas import are_there, qualified
 from shoal.types import Alias
 
 _SEEN = "_shoal_outbox_tables"
@@ -24,7 +25,8 @@ def server_of(alias: Alias) -> Alias:
 
 def change(alias: Alias, sql: str, *params: Any) -> int:
     """Return how many rows were changed."""
-    connection = connections[alias]
+    connection: Any = connections[alias]
+    sql = qualified(connection, sql)
     if connection.vendor == "mysql":
         sql = sql.replace('"', "`")
         # Bytes, as `ExactText` keeps them.
@@ -57,11 +59,6 @@ def _are_there(connection: Any) -> bool:
     from shoal.models import MessageRow, ReceivedRow
     from shoal.placement.control import Control
 
-    there = Control(connection)
-    if connection.vendor != "postgresql":
-        return not there.missing((MessageRow, ReceivedRow))
-    sql = (
-        "SELECT to_regclass('shoal_message') IS NOT NULL "
-        "AND to_regclass('shoal_received') IS NOT NULL"
-    )
-    return bool(there.run(sql)[0][0])
+    if connection.vendor == "postgresql":
+        return are_there(connection, "shoal_message", "shoal_received")
+    return not Control(connection).missing((MessageRow, ReceivedRow))

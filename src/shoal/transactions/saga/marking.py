@@ -17,6 +17,7 @@ from shoal.transactions import tables
 from shoal.transactions.losing import refuse_loss
 from shoal.transactions.saga.places import Within, is_of_test
 from shoal.transactions.saga.recording import UNLESS_THERE
+from shoal.transactions.schemas import qualified
 from shoal.types import Alias
 
 _INSERT = """
@@ -55,19 +56,22 @@ def once(
         found = _result(there, mark)
     if found is not None:
         return found
+    insert = qualified(connection, _INSERT)
     with transaction.atomic(using=alias):
         if closes is not None:
             # Waits for who commits that step just now, and then sees what it wrote.
-            there.run(f"{_INSERT} {UNLESS_THERE[there.vendor]}", closes, "null", now)
+            unless_there = f"{insert} {UNLESS_THERE[there.vendor]}"
+            there.run(unless_there, closes, "null", now)
         result = call()
         refuse_loss(f"The step {mark.partition('/')[2]!r}")
-        there.run(_INSERT, mark, result, now)
+        there.run(insert, mark, result, now)
     return result
 
 
 def _result(there: Within, mark: str) -> str | None:
     sql = 'SELECT "result" FROM "shoal_saga_mark" WHERE "mark" = %s'
-    return next((str(result) for (result,) in there.run(sql, mark)), None)
+    rows = there.run(qualified(there.connection, sql), mark)
+    return next((str(result) for (result,) in rows), None)
 
 
 def _create_table(there: Within, alias: Alias) -> None:
