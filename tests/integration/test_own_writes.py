@@ -1,5 +1,6 @@
 """A visitor reads what they wrote, by position, whatever the replicas are doing."""
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
@@ -121,6 +122,20 @@ def test_what_is_done_on_commit_of_one_server_sees_the_write_on_another(
         transaction.on_commit(after, using="catalog")
     assert seen == [["kettle"]] * 2
     assert [names(token) for token in tokens] == [["kettle"]] * 2
+
+
+def test_an_inner_block_keeps_what_is_done_on_commit_of_the_outer(
+    servers: Lab,
+) -> None:
+    seen: list[str] = []
+    with unit_of_work(), atomic("accounts", "catalog"):
+        transaction.on_commit(lambda: seen.append("outer"), using="catalog")
+        with contextlib.suppress(ZeroDivisionError), atomic("accounts", "catalog"):
+            Product.objects.create(name="kettle")
+            transaction.on_commit(lambda: seen.append("lost"), using="catalog")
+            raise ZeroDivisionError
+        Product.objects.create(name="cup")
+    assert seen == ["outer"]
 
 
 def test_a_write_on_commit_counts(paused: None) -> None:

@@ -63,6 +63,17 @@ def in_order(hooks: Iterable[Hook]) -> list[Hook]:
     return sorted(hooks, key=lambda entry: not _is_own(entry[1]))
 
 
+def kept(hooks: Iterable[Hook], before: Iterable[Hook]) -> list[Hook]:
+    """
+    Return those that were there before, wherever they stand now.
+
+    Django makes the entries anew when a savepoint is rolled back, but not the set in
+    each, which no other has.
+    """
+    known = {id(savepoints) for savepoints, *_ in before}
+    return [entry for entry in hooks if id(entry[0]) in known]
+
+
 def _is_own(hook: Any) -> bool:
     return isinstance(hook, functools.partial) and hook.func is committed
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import Error, connections, transaction
 
+from shoal.routing.writes import Hook, kept
 from shoal.types import Alias
 
 
@@ -20,8 +21,8 @@ class Level:
         self.savepoint = savepoint
         self.blocks: dict[Alias, transaction.Atomic] = {}
         """Those of Django's that are entered for it, in the order of joining."""
-        self.hooks: dict[Alias, int] = {}
-        """How many there were on a connection that waited when this began."""
+        self.hooks: dict[Alias, list[Hook]] = {}
+        """Those that there were on a connection that waited when this began."""
         self.depth: dict[Alias, int] = {}
         """How many blocks without savepoints Django had open there by then."""
         self.doomed: set[Alias] = set()
@@ -29,7 +30,7 @@ class Level:
 
     def wait(self, alias: Alias, connection: Any) -> None:
         """Keep where a connection is at that waits, to take it back there."""
-        self.hooks[alias] = len(connection.run_on_commit)
+        self.hooks[alias] = [*connection.run_on_commit]
         self.depth[alias] = len(connection.savepoint_ids)
         if connection.needs_rollback:
             self.doomed.add(alias)
@@ -66,8 +67,10 @@ class Level:
     def _take_back(self) -> None:
         """Let the blocks roll back; where none has begun, there are only hooks."""
         for alias in self.aliases:
-            connection = connections[alias]
+            connection: Any = connections[alias]
             if alias in self.hooks:
-                del connection.run_on_commit[self.hooks[alias] :]
+                connection.run_on_commit = kept(
+                    connection.run_on_commit, self.hooks[alias]
+                )
             # A block that has a savepoint takes this back, once it has rolled back.
             connection.needs_rollback = alias in self.blocks or not self.savepoint

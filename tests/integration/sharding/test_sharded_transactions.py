@@ -188,6 +188,20 @@ def test_on_commit_of_a_shard_waits_for_all_shards(shop: str) -> None:
     assert seen == [["a", "b"]]
 
 
+def test_on_commit_of_a_shard_stays_when_two_blocks_in_it_fail(shop: str) -> None:
+    seen: list[str] = []
+    with atomic():
+        product_on(FIRST, name="a")
+        transaction.on_commit(lambda: seen.append("a"), using=FIRST)
+        with contextlib.suppress(Stop), atomic():
+            with contextlib.suppress(Stop), atomic(FIRST):
+                product_on(FIRST, name="b")
+                raise Stop
+            transaction.on_commit(lambda: seen.append("lost"), using=FIRST)
+            raise Stop
+    assert (seen, names()) == (["a"], ["a"])
+
+
 @pytest.mark.parametrize("shard", [FIRST, THIRD])
 def test_on_commit_of_a_shard_in_a_unit_waits_for_all(shop: str, shard: str) -> None:
     seen: list[Any] = []

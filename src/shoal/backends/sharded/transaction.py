@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db import Error, OperationalError, transaction
 
-from shoal.routing.writes import in_order
+from shoal.routing.writes import in_order, kept
 from shoal.transactions.committing import commit, roll_back
 from shoal.transactions.parts import Part, RollBack
 from shoal.transactions.unit import Unit
@@ -79,9 +79,7 @@ class ShardedTransaction:
             connection._savepoint_rollback(_on_shards(sid))
             # What was registered there by on_commit() since then goes as well.
             before = self._hooks.get((connection.alias, sid), [])
-            known = {id(hook) for hook in before}
-            hooks = connection.run_on_commit
-            connection.run_on_commit = [hook for hook in hooks if id(hook) in known]
+            connection.run_on_commit = kept(connection.run_on_commit, before)
 
     def savepoint_commit(self, sid: str) -> None:
         index = self._index(sid)
