@@ -20,7 +20,7 @@ from shoal.placement.models import OWN_APP, bare_table_name
 from shoal.routing import writes
 from shoal.routing.context import current, current_unit
 from shoal.routing.copies import watch_copies
-from shoal.routing.losses import lost
+from shoal.routing.losses import UNDONE, lost, undid
 from shoal.routing.members import unavailable
 from shoal.routing.observers import observer
 from shoal.routing.statements import may_write, written_tables
@@ -32,11 +32,6 @@ _UNDEFINED_TABLE = "42P01"
 """https://www.postgresql.org/docs/current/errcodes-appendix.html"""
 _NO_SUCH_TABLE = 1146
 """https://mariadb.com/kb/en/mariadb-error-code-reference/"""
-_DEADLOCK = 1213
-"""
-Of one InnoDB rolls back the whole transaction, and not the statement alone.
-https://dev.mysql.com/doc/refman/8.4/en/innodb-error-handling.html
-"""
 _TEMPORARY = re.compile(r'"?(?:pg_temp|temp)"?\s*\.', re.IGNORECASE)
 _WORD = re.compile(r"\w+")
 Execute = Callable[[Any, Any, bool, dict[str, Any]], Any]
@@ -76,9 +71,9 @@ def guard(
             # A procedure, or executemany() on MySQL, may have committed before. And
             # what was lost, or not waited for, may be no more than the answer.
             _wrote(connection)
-        if error.args[:1] == (_DEADLOCK,):
+        if undid(error) and connection.commit_on_exit:
             # The next statement begins another: a unit of work would commit a part.
-            connection.shoal_undone = connection.atomic_blocks[:1]
+            connection.commit_on_exit = UNDONE
         if lost(error):
             _lose(error, connection, tables)
         elif isinstance(error, ProgrammingError | OperationalError):

@@ -12,6 +12,23 @@ _LOST_CODES = frozenset({0, 1053, 1080, 1927, 2002, 2003, 2006, 2013, 2055})
 """https://mariadb.com/kb/en/mariadb-error-code-reference/ and, from 2000 on,
 https://dev.mysql.com/doc/mysql-errors/8.4/en/client-error-reference.html
 0 is what mysqlclient says of a connection that it has closed."""
+_UNDOING = ((1020,), (1213,))
+"""
+A deadlock, and with `innodb_snapshot_isolation` a row that was changed since it was
+read: InnoDB rolls back the whole transaction, and not the statement alone.
+https://dev.mysql.com/doc/refman/8.4/en/innodb-error-handling.html
+https://mariadb.com/docs/server/server-usage/storage-engines/innodb/innodb-system-variables
+"""
+UNDONE = "undone"
+"""
+What a connection's `commit_on_exit` is, once the server has rolled back. Django sets it
+anew where it begins a transaction, and may begin the next with the same `Atomic`.
+"""
+
+
+def undid(error: BaseException) -> bool:
+    """Say whether the server has rolled back all that was written before."""
+    return isinstance(error, OperationalError) and error.args[:1] in _UNDOING
 
 
 def lost(error: BaseException) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from django.db import Error
 
-from shoal.routing.losses import lost
+from shoal.routing.losses import UNDONE, lost
 from shoal.transactions.naming import BranchName
 from shoal.transactions.wires import Work, sent
 
@@ -106,10 +106,9 @@ def was_undone(connection: Any) -> bool:
     """
     Say whether the server has rolled back what was written in the open transaction.
 
-    The guard notes the outermost block in which it hears of that.
+    The guard notes that where it hears of it.
     """
-    undone = getattr(connection, "shoal_undone", None)
-    return bool(undone) and undone == connection.atomic_blocks[:1]
+    return bool(connection.in_atomic_block and connection.commit_on_exit == UNDONE)
 
 
 def is_gone(error: Error) -> bool:

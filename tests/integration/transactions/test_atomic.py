@@ -537,6 +537,55 @@ def test_a_deadlock_that_nobody_minds_undoes_the_whole(alias: str) -> None:
     assert stored() == [both if name == alias else [] for name in TRIO]
 
 
+def write_beside_a_change(alias: str) -> None:
+    with connections[alias].cursor() as cursor:
+        cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        cursor.execute("SET SESSION innodb_snapshot_isolation = ON")
+    with atomic(*TRIO):
+        for name in TRIO:
+            write(name)
+        read(alias)
+        ask(alias, "UPDATE note SET text = '7' WHERE id = 100")
+        with connections[alias].cursor() as cursor:
+            with pytest.raises(OperationalError, match="Record has changed"):
+                cursor.execute("UPDATE note SET text = '8' WHERE id = 100")
+            with contextlib.suppress(OperationalError):
+                write(alias, 2)
+
+
+@trio_on("mariadb")
+@pytest.mark.parametrize("alias", TRIO)
+def test_a_changed_row_that_nobody_minds_undoes_the_whole(alias: str) -> None:
+    """MariaDB 11.6.2 and later have this on, unless they are told otherwise."""
+    write(alias, 100)
+    with pytest.raises(TransactionManagementError):
+        write_beside_a_change(alias)
+    connections[alias].close()
+    assert stored() == [[100] if name == alias else [] for name in TRIO]
+
+
+@trio_on("mariadb")
+def test_what_is_tried_again_after_a_deadlock() -> None:
+    """Django's `Atomic` is the same each time that a decorated function is called."""
+    write("left", 100)
+    write("left", 101)
+    tries: list[str] = []
+
+    @transaction.atomic(using="left")
+    def work() -> None:
+        tries.append("")
+        with atomic("left"):
+            write("left")
+            if len(tries) == 1:
+                lose_a_deadlock("left", "note", "id")
+                raise Stop
+
+    with contextlib.suppress(Stop):
+        work()
+    work()
+    assert stored("left") == [[1, 100, 101]]
+
+
 def end_session(alias: str) -> None:
     """Let the server end the session of the project's own connection."""
     is_postgresql = connections[alias].vendor == "postgresql"
