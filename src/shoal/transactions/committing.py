@@ -62,11 +62,15 @@ def cut_off(parts: Collection[Part]) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        for part in parts:
-            if part.is_stuck:
-                part.cut_off()
-                _log("cut_off", part, level=logging.ERROR)
+        close_stuck(parts)
         raise
+
+
+def close_stuck(parts: Collection[Part]) -> None:
+    for part in parts:
+        if part.is_stuck:
+            part.cut_off()
+            _log("cut_off", part, level=logging.ERROR)
 
 
 def _left_to_commit(

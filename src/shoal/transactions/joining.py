@@ -15,7 +15,12 @@ from django.db import Error, connections, transaction
 
 from shoal.errors import UnitRefused
 from shoal.routing.writes import in_order
-from shoal.transactions.committing import commit, cut_off, roll_back
+from shoal.transactions.committing import (
+    close_stuck,
+    commit,
+    cut_off,
+    roll_back,
+)
 from shoal.transactions.levels import Level
 from shoal.transactions.parts import Part, RollBack, can_prepare
 from shoal.transactions.unit import Unit
@@ -222,6 +227,8 @@ class Work:
         """Roll back everywhere; without an error it was asked for, as in Django."""
         why = error or RollBack()
         roll_back([*self._parts.values()], why)
+        # What has ended an inner block halfway has left the connection in it.
+        close_stuck(self._parts.values())
         self._leave_whole(why)
 
     def _leave_whole(self, error: BaseException | None) -> None:

@@ -7,7 +7,7 @@ Takes each server as it joins, gives it a block there, and leaves all of them.
 from collections.abc import Sequence
 from typing import Any
 
-from django.db import Error, connections, transaction
+from django.db import connections, transaction
 
 from shoal.routing.writes import Hook, kept
 from shoal.types import Alias
@@ -51,7 +51,7 @@ class Level:
             try:
                 block.__exit__(kind, raised, None)
                 released.append(alias)
-            except Error as caught:
+            except BaseException as caught:
                 # What is released already only the whole can take back.
                 for one in (alias, *released):
                     connections[one].needs_rollback = True

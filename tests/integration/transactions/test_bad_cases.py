@@ -30,6 +30,7 @@ from shoal.errors import CannotPrepare, TablesMissing
 from shoal.topology.probe.asking import close, open_apart
 from shoal.transactions import atomic, committing, decisions, tables, wires
 from shoal.transactions.engines import ENGINES
+from shoal.transactions.levels import Level
 from shoal.transactions.naming import BranchName
 from shoal.transactions.parts import Part
 from shoal.transactions.reaching import Reach, primaries
@@ -704,6 +705,34 @@ def test_what_a_signal_raises_between_two_steps(
     assert stored(site) == [commits] * 3
     commit(site, 2)
     assert stored(site, 2) == [True] * 3
+
+
+@pytest.mark.parametrize("is_entered", [True, False])
+def test_what_a_signal_raises_at_the_end_of_an_inner_block(
+    site: Site, monkeypatch: pytest.MonkeyPatch, is_entered: bool
+) -> None:
+    def stop(*args: Any) -> None:
+        raise TimeIsOver
+
+    def work() -> None:
+        with atomic(*TRIO):
+            site.write(1)
+            with atomic(*TRIO):
+                site.write(2)
+                if is_entered:
+                    last = connections[TRIO[-1]]
+                    monkeypatch.setattr(last, "savepoint_commit", stop)
+                else:
+                    monkeypatch.setattr(Level, "leave", stop)
+
+    with pytest.raises(TimeIsOver):
+        work()
+    monkeypatch.undo()
+    for name in TRIO:
+        assert not connections[name].in_atomic_block
+    assert stored(site) == [False] * 3
+    commit(site)
+    assert stored(site) == [True] * 3
 
 
 def test_ctrl_c_just_before_the_decision(
