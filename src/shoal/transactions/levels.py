@@ -72,5 +72,8 @@ class Level:
                 connection.run_on_commit = kept(
                     connection.run_on_commit, self.hooks[alias]
                 )
+            elif alias not in self.blocks:
+                # It could not be entered there, so nothing was done.
+                continue
             # A block that has a savepoint takes this back, once it has rolled back.
             connection.needs_rollback = alias in self.blocks or not self.savepoint

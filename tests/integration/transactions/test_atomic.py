@@ -222,6 +222,26 @@ def test_an_inner_block_does_not_take_back_that_the_outer_rolls_back(
     assert stored("left") == [[1]]
 
 
+@trio_on("postgresql")
+def test_an_inner_block_that_cannot_begin_takes_nothing_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stop() -> None:
+        raise Stop
+
+    with atomic(*TRIO):
+        write("left")
+        inner = transaction.atomic(using="right", savepoint=False)
+        with contextlib.suppress(Stop), inner:
+            write("right")
+            raise Stop
+        monkeypatch.setattr(connections["left"], "savepoint", stop)
+        with contextlib.suppress(Stop), atomic("left", "right"):
+            pass
+        monkeypatch.undo()
+    assert stored() == [[], [], []]
+
+
 def test_an_inner_block_may_name_further_clusters() -> None:
     with atomic("left"):
         write("left")
