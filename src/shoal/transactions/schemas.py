@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from shoal.placement.control import Control
 
 _NAME = re.compile(r'"?\b(shoal_[a-z]+(?:_[a-z]+)*)\b"?')
+_ODD = re.compile("[%;]")
 _FOUND = """
 SELECT relname::text, quote_ident(nspname) || '.' || quote_ident(relname)
 FROM unnest(%s::text[]) AS named
@@ -27,10 +28,16 @@ WHERE current_setting('search_path') = (
 
 
 def qualified(connection: Any, sql: str) -> str:
-    """Return the statement with the schema of each table that is there."""
+    """
+    Return the statement with the schema of each table that is there.
+
+    But for schemas whose names would be taken for something else: a placeholder by the
+    drivers, the end of a statement here.
+    """
     if connection.vendor != "postgresql":
         return sql
-    known = _known(connection, set(_NAME.findall(sql)))
+    found = _known(connection, set(_NAME.findall(sql)))
+    known = {table: name for table, name in found.items() if not _ODD.search(name)}
     return _NAME.sub(lambda found: known.get(found[1], found[0]), sql)
 
 

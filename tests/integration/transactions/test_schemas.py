@@ -5,7 +5,7 @@ import contextlib
 import pytest
 from django.db import connections
 
-from shoal.transactions import atomic, committing, tables
+from shoal.transactions import atomic, committing, outbox, tables
 from shoal.transactions.recovering import recover
 from tests.integration.transactions.conftest import (
     TRIO,
@@ -79,3 +79,26 @@ def test_the_tables_are_made_where_everybody_finds_them(trio: str) -> None:
             cursor.execute("SELECT to_regclass('public.shoal_decision') IS NOT NULL")
             assert cursor.fetchone() == (True,)
     assert stored("right") == [[1, 2]]
+
+
+@pytest.mark.parametrize("schema", ["a%s", "a;b", 'a"b', "A b", "a\\1"])
+def test_a_schema_may_have_any_name(trio: str, schema: str) -> None:
+    name = '"{}"'.format(schema.replace('"', '""'))
+    tables.create("left")
+    with connections["left"].cursor() as cursor:
+        cursor.execute(f"CREATE SCHEMA {name}")
+        for table in OURS:
+            cursor.execute(f"ALTER TABLE {table} SET SCHEMA {name}")
+        cursor.execute(f"ALTER ROLE CURRENT_USER SET search_path = {name}, public")
+    connections["left"].close()
+    try:
+        with atomic(*TRIO):
+            write("left")
+            write("right")
+            outbox.send("told", using="left")
+        assert stored() == [[1], [1], []]
+    finally:
+        with connections["left"].cursor() as cursor:
+            cursor.execute("ALTER ROLE CURRENT_USER RESET search_path")
+            cursor.execute(f"DROP SCHEMA {name} CASCADE")
+        connections["left"].close()
