@@ -247,10 +247,15 @@ class Part:
         """Close the connection, and let Django see one that is to be opened."""
         own = self.connection
         own.close()
-        own.connection = None
         own.in_atomic_block = own.needs_rollback = False
         own.atomic_blocks.clear()
         own.savepoint_ids.clear()
+        if own.vendor == "sqlite" and own.is_in_memory_db():
+            # With its connection such a database would be gone.
+            own.rollback()
+            own.set_autocommit(True)
+        else:
+            own.connection = None
 
     def abandon(self) -> None:
         """Leave what is prepared as it is, for `recover`."""

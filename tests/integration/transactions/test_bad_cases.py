@@ -44,6 +44,7 @@ from tests.integration.transactions.asking import (
     prepared,
     until_all_have_ended,
 )
+from tests.integration.transactions.conftest import clusters, read, write
 
 on_both = pytest.mark.parametrize(
     "site_kind",
@@ -705,6 +706,27 @@ def test_what_a_signal_raises_between_two_steps(
     assert stored(site) == [commits] * 3
     commit(site, 2)
     assert stored(site, 2) == [True] * 3
+
+
+def test_what_a_signal_raises_over_a_database_in_memory(
+    monkeypatch: pytest.MonkeyPatch, django_db_blocker: Any
+) -> None:
+    def stop(*args: Any) -> None:
+        raise TimeIsOver
+
+    memory = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
+    with django_db_blocker.unblock(), clusters({"memory": memory}):
+        write("memory", 1)
+        monkeypatch.setattr(committing, "_left_to_commit", stop)
+        monkeypatch.setattr(committing, "roll_back", stop)
+        with pytest.raises(TimeIsOver), atomic("memory"):
+            write("memory", 2)
+        monkeypatch.undo()
+        assert connections["memory"].get_autocommit()
+        assert read("memory") == [1]
+        with atomic("memory"):
+            write("memory", 3)
+        assert read("memory") == [1, 3]
 
 
 @pytest.mark.parametrize("is_entered", [True, False])
