@@ -52,11 +52,8 @@ test-django: setup  ## Run Django's own tests on a sharded alias
 test-crash: setup  ## Kill everything at every step; sagas and messages everywhere
 	@left_out=$$($(SETUP) mariadb) || exit 1; \
 	[ -z "$$left_out" ] || echo "$$left_out"; \
-	SHOAL_CRASH=1 $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 \
-		-m "not browser$${left_out:+ and not mariadb}" \
-		tests/integration/transactions/test_crashes.py \
-		tests/integration/transactions/test_bank.py \
-		tests/integration/sagas tests/integration/outbox $(ARGS); \
+	$(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 \
+		-m "crash$${left_out:+ and not mariadb}" $(ARGS); \
 	status=$$?; [ -z "$$left_out" ] || echo "$$left_out"; exit $$status
 
 fuzz: setup  ## Compare N queries on a sharded alias with one database (N=2000)

@@ -1,7 +1,6 @@
 """Everything is killed at every step of a commit: all or nothing, nothing left."""
 
 import contextlib
-import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,25 +15,22 @@ from tests.integration.transactions.steps import STEPS
 from tests.waiting import until
 
 DECIDED = STEPS[STEPS.index("decided") :]
-EVERYTHING = "SHOAL_CRASH" in os.environ
-"""`make test-crash`: every step, every server, every kind of server."""
 
 
 def _cases(often: Any, rarely: Any = ()) -> Any:
-    """Mark a test to run in some cases, or in every one if all is to be tried."""
-    cases = [*often, *(one for one in rarely if EVERYTHING and one not in often)]
-    cases.sort(key=lambda case: KINDS.index(case[0]))
-    marked = [
-        pytest.param(
-            *case,
-            marks=pytest.mark.mariadb if case[0] in ("mariadb", "mixed") else (),
-        )
-        for case in cases
-    ]
+    """Let a test run in some cases, and in the others where all is to be tried."""
+    rest = [one for one in rarely if one not in often]
+    cases = sorted([*often, *rest], key=lambda case: KINDS.index(case[0]))
+    marked = [pytest.param(*case, marks=_marks(case, rest)) for case in cases]
     names = ("site_kind", "step", "alias")[: len(cases[0])]
     return pytest.mark.parametrize(
         names, marked, indirect=["site_kind"], scope="module"
     )
+
+
+def _marks(case: Any, rest: Any) -> list[Any]:
+    marks = [pytest.mark.mariadb] if case[0] in ("mariadb", "mixed") else []
+    return [*marks, pytest.mark.crash] if case in rest else marks
 
 
 KILLS = [(kind, step) for kind in KINDS for step in STEPS]
