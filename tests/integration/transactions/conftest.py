@@ -7,7 +7,7 @@ commits for real, and finds the tables empty and nothing prepared.
 
 import contextlib
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -43,18 +43,22 @@ LABS = {
 }
 
 
+def _marked(kinds: Iterable[str]) -> list[Any]:
+    needs_mariadb = [kind for kind, vendors in KINDS.items() if "mariadb" in vendors]
+    return [
+        pytest.param(kind, marks=pytest.mark.mariadb if kind in needs_mariadb else ())
+        for kind in kinds
+    ]
+
+
 def trio_on(*kinds: str) -> Any:
     """Mark a test to run on some kinds of server only."""
-    return pytest.mark.parametrize("trio_kind", kinds, indirect=True, scope="module")
+    return pytest.mark.parametrize(
+        "trio_kind", _marked(kinds), indirect=True, scope="module"
+    )
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param(kind, marks=pytest.mark.mariadb if "mariadb" in vendors else ())
-        for kind, vendors in KINDS.items()
-    ],
-)
+@pytest.fixture(scope="module", params=_marked(KINDS))
 def trio_kind(request: Any) -> str:
     return str(request.param)
 

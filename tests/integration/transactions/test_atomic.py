@@ -719,7 +719,7 @@ def test_who_has_to_commit_last_and_comes_late_is_refused() -> None:
     assert stored() == [[1], [1], []]
 
 
-@pytest.mark.parametrize("trio_kind", ["mixed"], indirect=True, scope="module")
+@trio_on("mixed")
 def test_a_home_server_that_nothing_was_sent_decides_at_its_commit(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
