@@ -2,13 +2,13 @@
 
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from tests.integration.cli.conftest import Project, connect
+from tests.waiting import until
 
 PRIMARIES = ("accounts", "library", "press", "press_draft")
 
@@ -18,11 +18,8 @@ def nothing_applied(project: Project) -> bool:
 
 
 def wait_for(path: Path, process: "subprocess.Popen[str]") -> None:
-    until = time.monotonic() + 30
-    while not path.exists():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until, f"{path} did not appear"
-        time.sleep(0.02)
+    until(lambda: process.poll() is not None or path.exists())
+    assert path.exists(), process.communicate()
 
 
 @pytest.fixture
@@ -176,12 +173,11 @@ def test_the_second_ctrl_c_undoes_the_migration_at_hand_everywhere(
         somebody.execute("SET idle_in_transaction_session_timeout = '60s'")
         somebody.execute("LOCK TABLE press_issue IN ACCESS EXCLUSIVE MODE")
         with project.start("shoal", "migrate") as process:
-            until = time.monotonic() + 30
             waits = "SELECT 1 FROM pg_locks WHERE NOT granted"
-            while not project.ask("press_draft", waits):
-                assert process.poll() is None, process.communicate()
-                assert time.monotonic() < until
-                time.sleep(0.02)
+            until(
+                lambda: process.poll() is not None or project.ask("press_draft", waits)
+            )
+            assert process.poll() is None, process.communicate()
             process.send_signal(signal.SIGINT)
             assert process.stdout is not None
             while not process.stdout.readline().startswith("Stopping when the current"):

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +22,7 @@ from tests.integration.outbox.conftest import (
     send,
 )
 from tests.integration.outbox.post import receivers
+from tests.waiting import until
 
 TIMEOUT = 60
 
@@ -168,15 +168,16 @@ def test_watch(manage: Any) -> None:
     with manage("deliver", "--watch", "--every", "0.1", "--json") as process:
         for number in range(3):
             send("applied", number, key="a")
-            deadline = time.monotonic() + TIMEOUT
-            while left():
-                assert process.poll() is None, process.communicate()
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+            until(lambda: _has_delivered_all(process), TIMEOUT)
         process.send_signal(signal.SIGTERM)
         stdout, _ = end(process)
     assert json.loads(stdout)["databases"]["source"]["delivered"] == 3
     assert applied() == [("a", 0), ("a", 1), ("a", 2)]
+
+
+def _has_delivered_all(process: "subprocess.Popen[str]") -> bool:
+    assert process.poll() is None, process.communicate()
+    return not left()
 
 
 @only("postgresql")
@@ -198,8 +199,8 @@ def test_watch_outlives_its_connection(manage: Any) -> None:
 
 
 def wait_until_none_is_left() -> None:
-    deadline = time.monotonic() + TIMEOUT
-    while left():
-        assert time.monotonic() < deadline
+    def is_none_left() -> bool:
         make_due()
-        time.sleep(0.02)
+        return not left()
+
+    until(is_none_left, TIMEOUT)
