@@ -119,7 +119,10 @@ def aliases(added):
         yield
     finally:
         for alias in added:
-            connections[alias].close()
+            connection = connections[alias]
+            connection.close()
+            if connection.connection is not None:  # In memory: Django keeps it.
+                connection.connection.close()
             del connections[alias]
             del known[alias]
 
