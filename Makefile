@@ -17,8 +17,20 @@ BIN := $(VENV)/bin
 SETUP := PYTHON="$(PYTHON)" VENV="$(VENV)" scripts/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-browser test-django test-crash fuzz lint typecheck \
-	format docs bench requirements clean setup
+.PHONY: help demo test test-unit test-browser test-django test-crash test-slow fuzz lint \
+	typecheck format docs bench requirements clean setup
+
+# The tests that are marked so, shared among the processors, without MariaDB where there
+# is none. Hundreds of processes import src, and where Python is told to write no
+# bytecode each of them would compile it.
+define pytest
+	@left_out=$$($(SETUP) mariadb) || exit 1; \
+	[ -z "$$left_out" ] || echo "$$left_out"; \
+	$(BIN)/python -m compileall -q src; \
+	$(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 --max-worker-restart 0 \
+		-m "$(1)$${left_out:+ and not mariadb}" $(ARGS); \
+	status=$$?; [ -z "$$left_out" ] || echo "$$left_out"; exit $$status
+endef
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -28,15 +40,8 @@ help:  ## List the targets
 demo: setup  ## Start the product reviews on their servers and print the address
 	@exec $(BIN)/python examples/reviews/demo.py $(ARGS)
 
-# Hundreds of processes import src, and where Python is told to write no bytecode each
-# of them would compile it.
-test: setup  ## Run every test but those in a browser, and most crashes
-	@left_out=$$($(SETUP) mariadb) || exit 1; \
-	[ -z "$$left_out" ] || echo "$$left_out"; \
-	$(BIN)/python -m compileall -q src; \
-	$(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 --max-worker-restart 0 \
-		-m "not browser and not crash$${left_out:+ and not mariadb}" $(ARGS); \
-	status=$$?; [ -z "$$left_out" ] || echo "$$left_out"; exit $$status
+test: setup  ## Run the tests, but those of the other targets
+	$(call pytest,not browser and not crash and not slow)
 
 test-unit: setup  ## Run the tests that need no server
 	@$(BIN)/python -m pytest -m "not mariadb" \
@@ -50,11 +55,10 @@ test-django: setup  ## Run Django's own tests on a sharded alias
 	@exec $(BIN)/python -m tests.django_suite.run $(ARGS)
 
 test-crash: setup  ## Kill everything at every step; sagas and messages everywhere
-	@left_out=$$($(SETUP) mariadb) || exit 1; \
-	[ -z "$$left_out" ] || echo "$$left_out"; \
-	$(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 \
-		-m "crash$${left_out:+ and not mariadb}" $(ARGS); \
-	status=$$?; [ -z "$$left_out" ] || echo "$$left_out"; exit $$status
+	$(call pytest,crash)
+
+test-slow: setup  ## Walk through the docs and the demo; run PostgreSQL 15 beside 18
+	$(call pytest,slow and not crash)
 
 fuzz: setup  ## Compare N queries on a sharded alias with one database (N=2000)
 	@left_out=$$($(SETUP) mariadb) || exit 1; \

@@ -33,7 +33,13 @@ def pg_bin(major: int) -> Path:
     return MACHINES_OWN
 
 
-@pytest.fixture(scope="session", params=[18, 15], ids=["pg18", "pg15"])
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param(18, id="pg18"),
+        pytest.param(15, id="pg15", marks=pytest.mark.slow),
+    ],
+)
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     """Three PostgreSQL servers, two with a replica."""
     servers = Lab(

@@ -39,6 +39,7 @@ def run(
     )
 
 
+@pytest.mark.slow
 def test_smoke_visits_every_page() -> None:
     done = run("demo.py", "--smoke")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -120,6 +121,7 @@ def test_fewer_reviews_than_the_real_ones_are_refused() -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_the_example_has_tests_of_its_own_and_no_check_complains() -> None:
     products = Postgres("products", replicas=("products_r1", "products_r2"))
     shards = [Postgres(shard) for shard in SHARDS]

@@ -108,11 +108,13 @@ class Reader(Walk):
                 self.primaries[engine].sql(f"CREATE DATABASE {name}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ON_POSTGRESQL)
 def test_page(name: str, lab: Lab, tmp_path: Path) -> None:
     Reader(name, tmp_path, lab).go()
 
 
+@pytest.mark.slow
 @pytest.mark.mariadb
 def test_page_with_mariadb(lab: Lab, mariadb: Lab, tmp_path: Path) -> None:
     Reader("postgresql-replica-and-mariadb", tmp_path, lab, mariadb).go()

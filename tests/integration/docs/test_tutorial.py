@@ -21,6 +21,7 @@ def labs() -> Iterator[Path]:
     shutil.rmtree(place, ignore_errors=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page",
     [

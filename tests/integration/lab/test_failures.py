@@ -38,6 +38,7 @@ def test_mariadb_that_refuses_its_settings_shows_its_log(traces: Traces) -> None
     traces.assert_none()
 
 
+@pytest.mark.mariadb
 def test_a_missing_mariadb_says_how_to_install_it(
     traces: Traces, monkeypatch: pytest.MonkeyPatch
 ) -> None:
