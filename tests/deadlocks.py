@@ -1,6 +1,7 @@
 """A deadlock of MariaDB's that the project loses."""
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,7 +10,13 @@ from django.db import OperationalError, connections
 from shoal.topology.probe.asking import close, open_apart
 
 
-def lose_a_deadlock(alias: str, table: str, key: str) -> None:
+def execute(cursor: Any, sql: str) -> None:
+    cursor.execute(sql)
+
+
+def lose_a_deadlock(
+    alias: str, table: str, key: str, *, send: Callable[[Any, str], None] = execute
+) -> None:
     """
     Against a transaction that has changed more, so that ours is rolled back.
 
@@ -25,6 +32,6 @@ def lose_a_deadlock(alias: str, table: str, key: str) -> None:
         thread = threading.Thread(target=apart.execute, args=[update.format(100)])
         thread.start()
         with pytest.raises(OperationalError, match="Deadlock"):
-            cursor.execute(update.format(101))
+            send(cursor, update.format(101))
         thread.join()
     close(other)

@@ -20,10 +20,11 @@ from shoal.placement.models import OWN_APP, bare_table_name
 from shoal.routing import writes
 from shoal.routing.context import current, current_unit
 from shoal.routing.copies import watch_copies
-from shoal.routing.losses import UNDONE, lost, undid
+from shoal.routing.losses import lost
 from shoal.routing.members import unavailable
 from shoal.routing.observers import observer
 from shoal.routing.statements import may_write, written_tables
+from shoal.routing.undoing import hear_of_undoing
 from shoal.topology import Cluster, get_topology
 from shoal.topology.probe.asking import is_apart
 from shoal.types import Alias, ClusterName
@@ -41,6 +42,7 @@ def watch(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
     """Put the guard on a new connection. Receives `connection_created`."""
     if is_apart(connection):
         return
+    hear_of_undoing(connection)
     try:
         if not get_topology().clusters:
             return
@@ -71,9 +73,6 @@ def guard(
             # A procedure, or executemany() on MySQL, may have committed before. And
             # what was lost, or not waited for, may be no more than the answer.
             _wrote(connection)
-        if undid(error) and connection.commit_on_exit:
-            # The next statement begins another: a unit of work would commit a part.
-            connection.commit_on_exit = UNDONE
         if lost(error):
             _lose(error, connection, tables)
         elif isinstance(error, ProgrammingError | OperationalError):

@@ -106,7 +106,7 @@ def was_undone(connection: Any) -> bool:
     """
     Say whether the server has rolled back what was written in the open transaction.
 
-    The guard notes that where it hears of it.
+    `UndoingHeard` notes that.
     """
     return bool(connection.in_atomic_block and connection.commit_on_exit == UNDONE)
 

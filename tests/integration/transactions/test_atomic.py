@@ -5,6 +5,7 @@ import contextlib
 import copy
 import logging
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from django.test import override_settings
 
 from shoal.errors import CannotPrepare, UnitRefused, UnknownCluster
 from shoal.transactions import atomic
-from tests.deadlocks import lose_a_deadlock
+from tests.deadlocks import execute, lose_a_deadlock
 from tests.integration.publishing.conftest import aliases
 from tests.integration.transactions.conftest import (
     TRIO,
@@ -535,11 +536,13 @@ def test_locks_rows_as_in_any_transaction() -> None:
     assert stored() == [[1], [1], []]
 
 
-def write_beside_a_deadlock(alias: str) -> None:
+def write_beside_a_deadlock(
+    alias: str, send: Callable[[Any, str], None] = execute
+) -> None:
     with atomic(*TRIO):
         for name in TRIO:
             write(name)
-        lose_a_deadlock(alias, "note", "id")
+        lose_a_deadlock(alias, "note", "id", send=send)
         # The server that was told the unit's name refuses this, the other does not.
         with contextlib.suppress(OperationalError):
             write(alias, 2)
@@ -555,6 +558,43 @@ def test_a_deadlock_that_nobody_minds_undoes_the_whole(alias: str) -> None:
         write_beside_a_deadlock(alias)
     both = [100, 101]
     assert stored() == [both if name == alias else [] for name in TRIO]
+
+
+def call_procedure(cursor: Any, sql: str) -> None:
+    ask("left", f"CREATE OR REPLACE PROCEDURE change_note() {sql}")
+    cursor.callproc("change_note")
+
+
+def execute_second(cursor: Any, sql: str) -> None:
+    cursor.execute(f"SELECT 1; {sql}")
+    cursor.nextset()
+
+
+@trio_on("mariadb")
+@pytest.mark.parametrize("send", [call_procedure, execute_second])
+def test_a_deadlock_of_which_no_execute_wrapper_hears(
+    send: Callable[[Any, str], None],
+) -> None:
+    write("left", 100)
+    write("left", 101)
+    with pytest.raises(TransactionManagementError):
+        write_beside_a_deadlock("left", send)
+    assert stored() == [[100, 101], [], []]
+
+
+@trio_on("mariadb")
+def test_a_deadlock_in_a_project_without_clusters() -> None:
+    write("left", 100)
+    write("left", 101)
+    for alias in TRIO:
+        connections[alias].close()
+        del connections[alias]
+    with override_settings(SHOAL={}), pytest.raises(TransactionManagementError):
+        write_beside_a_deadlock("left")
+    for alias in TRIO:
+        # They are opened anew with the clusters.
+        connections[alias].close()
+    assert stored() == [[100, 101], [], []]
 
 
 def write_beside_a_change(alias: str) -> None:

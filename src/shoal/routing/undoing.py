@@ -1,0 +1,39 @@
+"""
+Takes a connection to MariaDB or MySQL, notes there that the server has rolled back.
+
+By what Django translates every error of a driver with: no execute wrapper is asked
+about `callproc()` and `nextset()`, and one of the project's may keep an error to
+itself.
+"""
+
+from types import TracebackType
+from typing import Any
+
+from django.db import OperationalError
+from django.db.utils import DatabaseErrorWrapper
+
+from shoal.routing.losses import UNDONE, undid
+
+
+class UndoingHeard(DatabaseErrorWrapper):
+    """What a connection's `wrap_database_errors` is."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            super().__exit__(kind, error, trace)
+        except OperationalError as translated:
+            own: Any = self.wrapper
+            if undid(translated) and own.commit_on_exit:
+                # The next statement begins another: a unit of work would commit a part.
+                own.commit_on_exit = UNDONE
+            raise
+
+
+def hear_of_undoing(connection: Any) -> None:
+    if connection.vendor == "mysql":
+        connection.wrap_database_errors = UndoingHeard(connection)
