@@ -46,6 +46,8 @@ _PLAIN = re.compile(r'[\w", .:{}-]*', re.ASCII)
 """Aliases of which nothing has to be quoted."""
 _DEADLOCK = 1213
 """Of several that try to write the same row, InnoDB chooses one to fail."""
+_CHANGED = 1412
+"""The table was made after this transaction has begun to read."""
 _LOCKED = ("55P03", 1205, _DEADLOCK)
 """lock_not_available, a lock wait timeout, a deadlock."""
 
@@ -79,8 +81,8 @@ def _known_identity(connection: Any) -> str | None:
         return tables.known_identity(there, table) if is_there else None
     try:
         return tables.known_identity(there)
-    except DatabaseError:
-        if not there.missing(tables.DECIDING):
+    except DatabaseError as error:
+        if code_of(error) != _CHANGED and not there.missing(tables.DECIDING):
             raise
         return None
 

@@ -21,7 +21,7 @@ from django.db.transaction import TransactionManagementError
 from django.test import override_settings
 
 from shoal.errors import CannotPrepare, UnitRefused, UnknownCluster
-from shoal.transactions import atomic
+from shoal.transactions import atomic, tables
 from tests.deadlocks import execute, lose_a_deadlock
 from tests.integration.publishing.conftest import aliases
 from tests.integration.transactions.conftest import (
@@ -622,6 +622,24 @@ def test_a_changed_row_that_nobody_minds_undoes_the_whole(alias: str) -> None:
         write_beside_a_change(alias)
     connections[alias].close()
     assert stored() == [[100] if name == alias else [] for name in TRIO]
+
+
+@trio_on("mariadb")
+@pytest.mark.parametrize("alias", TRIO)
+def test_tables_that_another_unit_has_made_meanwhile(alias: str) -> None:
+    """Of what was made since, REPEATABLE READ shows nothing."""
+    ask(alias, "DROP TABLE IF EXISTS shoal_identity, shoal_decision")
+    connections[alias].close()
+    with connections[alias].cursor() as cursor:
+        cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    with atomic(*TRIO):
+        for name in TRIO:
+            read(name)
+        tables.create(alias, tables.DECIDING)
+        for name in TRIO:
+            write(name)
+    connections[alias].close()
+    assert stored() == [[1], [1], [1]]
 
 
 @trio_on("mariadb")
