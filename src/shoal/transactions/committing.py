@@ -142,6 +142,9 @@ def _leave_read(parts: Sequence[Part]) -> None:
         try:
             part.leave()
         except Error:
+            if part.is_stuck:
+                # No server says so: Django has raised this over a signal's exception.
+                raise
             _log("end_of_read_failed", part, level=logging.WARNING)
 
 

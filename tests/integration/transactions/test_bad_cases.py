@@ -708,6 +708,32 @@ def test_what_a_signal_raises_between_two_steps(
     assert stored(site, 2) == [True] * 3
 
 
+def test_what_a_signal_raises_at_the_end_of_what_was_only_read(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Django raises another error over it, of the transaction that is still open."""
+
+    def stop() -> None:
+        raise TimeIsOver
+
+    def work() -> None:
+        with atomic(*TRIO):
+            read("third")
+            site.write(1, "left", "right")
+            monkeypatch.setattr(connections["third"], "commit", stop)
+
+    with pytest.raises(Error) as raised:
+        work()
+    monkeypatch.undo()
+    seen = raised.value.__cause__
+    assert seen is not None
+    assert isinstance(seen.__context__, TimeIsOver)
+    assert stored(site) == [True, True, False]
+    assert not connections["third"].in_atomic_block
+    site.write(1, "third")
+    assert stored(site) == [True] * 3
+
+
 def test_what_a_signal_raises_over_a_database_in_memory(
     monkeypatch: pytest.MonkeyPatch, django_db_blocker: Any
 ) -> None:
