@@ -169,13 +169,18 @@ class Part:
             self._finish_apart(self.engine.roll_back)
 
     def _undo(self) -> None:
-        """End what was begun under a name: Django's rollback would be refused."""
-        if self.name is None or self.engine.undo is None:
-            return
-        for sql in self.engine.undo(self.name):
+        """End what Django's rollback would not, or may not come to."""
+        for sql in self._undoing():
             # The server ends it by itself where the connection is lost.
             with contextlib.suppress(Error, AttributeError):
                 send(self.connection, sql)
+
+    def _undoing(self) -> tuple[str, ...]:
+        if self.name is not None:
+            return self.engine.undo(self.name) if self.engine.undo is not None else ()
+        # If a signal's exception kept Django from its rollback, what comes next there
+        # would commit: these servers do when autocommit is turned on again.
+        return ("ROLLBACK",) if self.is_named_first and self.is_outermost else ()
 
     def finish(self, how: Literal["commit", "roll_back"]) -> bool:
         """Do what was decided with what is prepared; `False`: it is left to recover."""

@@ -734,6 +734,30 @@ def test_what_a_signal_raises_at_the_end_of_what_was_only_read(
     assert stored(site) == [True] * 3
 
 
+@on_both
+@pytest.mark.parametrize("alias", TRIO)
+def test_what_a_signal_raises_just_before_a_rollback(
+    site: Site, monkeypatch: pytest.MonkeyPatch, alias: str
+) -> None:
+    """MariaDB and MySQL commit what is open where autocommit is turned on again."""
+
+    def stop() -> None:
+        raise TimeIsOver
+
+    def work() -> None:
+        with atomic(*TRIO):
+            site.write(1)
+            monkeypatch.setattr(connections[alias], "rollback", stop)
+            raise RuntimeError
+
+    with pytest.raises((RuntimeError, TimeIsOver)):
+        work()
+    monkeypatch.undo()
+    assert stored(site) == [False] * 3
+    commit(site, 2)
+    assert stored(site, 2) == [True] * 3
+
+
 def test_what_a_signal_raises_over_a_database_in_memory(
     monkeypatch: pytest.MonkeyPatch, django_db_blocker: Any
 ) -> None:
