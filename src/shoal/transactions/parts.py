@@ -178,9 +178,10 @@ class Part:
     def _undoing(self) -> tuple[str, ...]:
         if self.name is not None:
             return self.engine.undo(self.name) if self.engine.undo is not None else ()
-        # If a signal's exception kept Django from its rollback, what comes next there
-        # would commit: these servers do when autocommit is turned on again.
-        return ("ROLLBACK",) if self.is_named_first and self.is_outermost else ()
+        # If a signal's exception kept Django from its rollback, autocommit would be
+        # turned on again: MariaDB and MySQL commit then, and on SQLite it stays open.
+        is_refused_then = self.connection.vendor == "postgresql"
+        return ("ROLLBACK",) if self.is_outermost and not is_refused_then else ()
 
     def finish(self, how: Literal["commit", "roll_back"]) -> bool:
         """Do what was decided with what is prepared; `False`: it is left to recover."""

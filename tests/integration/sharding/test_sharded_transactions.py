@@ -84,6 +84,30 @@ def test_rolls_back_on_every_shard(shop: str) -> None:
     assert names() == ["before"]
 
 
+@pytest.mark.parametrize("shard", [FIRST, THIRD])
+def test_what_a_signal_raises_just_before_a_rollback(
+    shop: str, monkeypatch: pytest.MonkeyPatch, shard: str
+) -> None:
+    """No shard stays in a transaction, in which later writes would be lost."""
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    def work() -> None:
+        with atomic():
+            product_on(FIRST, name="a")
+            product_on(THIRD, name="b")
+            monkeypatch.setattr(connections[shard], "rollback", stop)
+            raise Stop
+
+    with pytest.raises((Stop, KeyboardInterrupt)):
+        work()
+    monkeypatch.undo()
+    for name in (FIRST, THIRD):
+        product_on(name, name=name)
+    assert seen_by_others() == sorted([FIRST, THIRD])
+
+
 def test_rolls_back_to_a_savepoint_that_is_older_than_a_shards_part(shop: str) -> None:
     with atomic():
         product_on(FIRST, name="a")

@@ -12,7 +12,7 @@ from typing import Any
 from django.db import Error, OperationalError, transaction
 
 from shoal.routing.writes import in_order, kept
-from shoal.transactions.committing import commit, roll_back
+from shoal.transactions.committing import close_stuck, commit, cut_off, roll_back
 from shoal.transactions.parts import Part, RollBack
 from shoal.transactions.unit import Unit
 from shoal.types import Alias
@@ -120,8 +120,9 @@ class ShardedTransaction:
             self._is_ending = False
 
     def rollback(self) -> None:
-        with self.ending() as parts:
+        with self.ending() as parts, cut_off(parts):
             roll_back(parts, RollBack())
+            close_stuck(parts)
 
     def end(self) -> None:
         """Forget what a commit or rollback has not ended: there should be nothing."""
