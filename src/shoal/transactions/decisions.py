@@ -105,12 +105,17 @@ def write(connection: Any, unit: str, servers: Mapping[Alias, str]) -> None:
     rest = durably if connection.vendor == "postgresql" else ""
     insert = qualified(connection, "INSERT INTO shoal_decision")
     insert = f"{insert} (unit, servers, at) SELECT"
-    if _PLAIN.fullmatch(listed) and not _is_idle(connection):
-        # This way is the shorter one, and every commit takes it.
-        send(connection, f"{insert} '{unit}', '{listed}', CURRENT_TIMESTAMP {rest}")
-    else:
-        sql = f"{insert} %s, %s, CURRENT_TIMESTAMP {rest}"
-        Control(connection).run(sql, unit, listed)
+    try:
+        if _PLAIN.fullmatch(listed) and not _is_idle(connection):
+            # This way is the shorter one, and every commit takes it.
+            send(connection, f"{insert} '{unit}', '{listed}', CURRENT_TIMESTAMP {rest}")
+        else:
+            sql = f"{insert} %s, %s, CURRENT_TIMESTAMP {rest}"
+            Control(connection).run(sql, unit, listed)
+    except Error:
+        # Perhaps the tables are no more, or elsewhere: the next unit looks again.
+        connection._shoal_identity = connection._shoal_schemas = None
+        raise
 
 
 def _is_idle(connection: Any) -> bool:

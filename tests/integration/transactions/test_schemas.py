@@ -3,8 +3,9 @@
 import contextlib
 
 import pytest
-from django.db import connections
+from django.db import ProgrammingError, connections
 
+from shoal.placement.control import reached
 from shoal.transactions import atomic, committing, outbox, tables
 from shoal.transactions.recovering import recover
 from tests.integration.transactions.conftest import (
@@ -79,6 +80,23 @@ def test_the_tables_are_made_where_everybody_finds_them(trio: str) -> None:
             cursor.execute("SELECT to_regclass('public.shoal_decision') IS NOT NULL")
             assert cursor.fetchone() == (True,)
     assert stored("right") == [[1, 2]]
+
+
+def test_tables_that_somebody_has_dropped_are_made_again(trio: str) -> None:
+    write_on_two(1)
+    with reached("left") as there:
+        there.run("DROP TABLE shoal_identity, shoal_decision")
+    with pytest.raises(ProgrammingError, match="shoal_decision"):
+        write_on_two(2)
+    write_on_two(3)
+    assert stored() == [[1, 3], [1, 3], []]
+    assert prepared() == []
+
+
+def write_on_two(number: int) -> None:
+    with atomic(*TRIO):
+        write("left", number)
+        write("right", number)
 
 
 @pytest.mark.parametrize("schema", ["a%s", "a;b", 'a"b', "A b", "a\\1"])
