@@ -169,3 +169,26 @@ def test_databases_may_be_kept(project: Path, databases: None, options: str) -> 
         said = run(project, f"{options} --keepdb things.tests.InTransactions")
         assert "Ran 2 tests" in said
         assert "Preserving test database for alias 'things" in said
+
+
+def test_no_database_of_the_project_is_dropped(project: Path, server: Lab) -> None:
+    """With a control database that Django makes a test database of before."""
+    there = server["server"]
+    names = {alias: f"own_{alias}" for alias in (*SINGLE[:3], "default")}
+    for name in names.values():
+        there.sql(f"DROP DATABASE IF EXISTS {name}")
+        there.sql(f"CREATE DATABASE {name}")
+    made = {alias: {**there.alias, "NAME": name} for alias, name in names.items()}
+    (project / "databases.json").write_text(json.dumps(made))
+    (project / "settings.py").write_text(SETTINGS.replace("people", "default"))
+    tests = project / "things" / "tests.py"
+    tests.write_text(TESTS.replace('{"things"}', '{"things", "default"}'))
+    before = databases_on(there)
+    said = run(project, "-v 2")
+    assert databases_on(there) == before
+    assert "test_test_" not in said
+
+
+def databases_on(server: LabServer) -> list[str]:
+    rows = server.sql("SELECT datname FROM pg_database ORDER BY datname")
+    return [name for (name,) in rows]

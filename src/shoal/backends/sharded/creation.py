@@ -25,11 +25,15 @@ class ShardedCreation(_Base):
 
     connection: Any
     _old_names: dict[str, str]
+    _named: str | None = None
+    """The control database's own name, before there was any test database."""
     _control: Any = None
     """The control database's connection, as long as its test database is ours."""
     _old_control: str = ""
 
     def test_db_signature(self) -> tuple[str, str, str, str]:
+        # Django asks all aliases before it makes the first test database.
+        self._named = connections[control_alias()].settings_dict["NAME"]
         return ("", "", "shoal.backends.sharded", self.connection.alias)
 
     def _get_test_db_name(self) -> str:
@@ -59,10 +63,12 @@ class ShardedCreation(_Base):
     ) -> None:
         """Let ids come from a test database, if no test has asked for that one yet."""
         control: Any = connections[control_alias()]
-        name = control.creation._get_test_db_name()
-        is_shard = control.alias in self._old_names
-        if not is_shard and control.settings_dict["NAME"] != name:
-            self._control, self._old_control = control, control.settings_dict["NAME"]
+        name = control.settings_dict["NAME"]
+        # Once Django has made that of PostgreSQL or MySQL, it would name a further one
+        # test_test_..., and take the project's own for the one to drop.
+        is_own = name == self._named
+        if is_own and control.alias not in self._old_names:
+            self._control, self._old_control = control, name
             control.creation.create_test_db(
                 verbosity, autoclobber, keepdb=keepdb, **NOT_SERIALIZED
             )
