@@ -171,7 +171,10 @@ def test_databases_may_be_kept(project: Path, databases: None, options: str) -> 
         assert "Preserving test database for alias 'things" in said
 
 
-def test_no_database_of_the_project_is_dropped(project: Path, server: Lab) -> None:
+@pytest.mark.parametrize("options", ["", "--parallel 2"])
+def test_no_database_of_the_project_is_dropped(
+    project: Path, server: Lab, options: str
+) -> None:
     """With a control database that Django makes a test database of before."""
     there = server["server"]
     names = {alias: f"own_{alias}" for alias in (*SINGLE[:3], "default")}
@@ -184,11 +187,11 @@ def test_no_database_of_the_project_is_dropped(project: Path, server: Lab) -> No
     tests = project / "things" / "tests.py"
     tests.write_text(TESTS.replace('{"things"}', '{"things", "default"}'))
     before = databases_on(there)
-    said = run(project, "-v 2")
+    said = run(project, f"{options} -v 2")
     assert databases_on(there) == before
     assert "test_test_" not in said
 
 
 def databases_on(server: LabServer) -> list[str]:
     rows = server.sql("SELECT datname FROM pg_database ORDER BY datname")
-    return [name for (name,) in rows]
+    return [str(name) for (name,) in rows]

@@ -107,6 +107,23 @@ class ShardedCreation(_Base):
         for shard in self.connection.shard_connections():
             shard.close()
             shard.creation._clone_test_db(suffix, verbosity, keepdb)
+        self._get_control_copy_ready(suffix)
+
+    def _get_control_copy_ready(self, suffix: str) -> None:
+        """Write the map where the control database was copied before it had one."""
+        control: Any = connections[control_alias()]
+        name = control.settings_dict["NAME"]
+        copy = control.creation.get_test_db_clone_settings(suffix)["NAME"]
+        is_copied_later = self._control is not None or control.alias in self._old_names
+        if is_copied_later or copy == name:
+            return
+        control.close()
+        control.settings_dict["NAME"] = copy
+        try:
+            get_ready(self.connection.cluster)
+        finally:
+            control.close()
+            control.settings_dict["NAME"] = name
 
     def get_test_db_clone_settings(self, suffix: str) -> dict[str, Any]:
         return {**self.connection.settings_dict}
