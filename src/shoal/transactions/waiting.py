@@ -24,6 +24,8 @@ def wait(connection: Any, begin: Callable[[], None]) -> None:
     connection.validate_no_broken_transaction = partial(_begun_first, connection)
     # What is found to be dead inside of an atomic block is never opened again.
     connection.close_if_health_check_failed = _later
+    # A test that forbids the alias has put something there, which stays.
+    vars(connection).setdefault("temporary_connection", _BegunFirst(connection))
 
 
 def end_waiting(connection: Any) -> None:
@@ -31,6 +33,8 @@ def end_waiting(connection: Any) -> None:
     del connection.ensure_connection
     del connection.validate_no_broken_transaction
     del connection.close_if_health_check_failed
+    if isinstance(vars(connection).get("temporary_connection"), _BegunFirst):
+        del connection.temporary_connection
     if connection.closed_in_transaction:
         # By the block's own code, while nothing was open.
         connection.connection = None
@@ -50,6 +54,21 @@ def _begun_first(connection: Any) -> None:
     """Begin what waits, before a statement is sent."""
     connection.ensure_connection()
     connection.validate_no_broken_transaction()
+
+
+class _BegunFirst:
+    """
+    Begins what waits, before Django asks the server about itself.
+
+    Else Django would close afterwards what it has opened, and the transaction with it.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def __call__(self) -> Any:
+        self._connection.ensure_connection()
+        return self._connection.temporary_connection()
 
 
 def _later() -> None:

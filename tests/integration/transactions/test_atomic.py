@@ -54,6 +54,7 @@ def nothing_is_left(trio: str) -> Any:
         assert connection.atomic_blocks == []
         assert "ensure_connection" not in vars(connection)
         assert "close_if_health_check_failed" not in vars(connection)
+        assert "temporary_connection" not in vars(connection)
         assert connection.get_autocommit()
 
 
@@ -435,6 +436,33 @@ def test_in_threads_at_once() -> None:
     if connections["right"].vendor != "sqlite":
         assert failed == []
     assert stored("left") == stored("right")
+
+
+def test_django_may_ask_for_the_version_before_anything_else() -> None:
+    """As `bulk_create()` does on MariaDB: over a connection that it closes again."""
+    for alias in TRIO:
+        connections[alias].close()
+        del connections[alias]
+    with atomic(*TRIO):
+        for alias in TRIO:
+            with connections[alias].temporary_connection() as cursor:
+                cursor.execute("SELECT 1")
+            write(alias)
+    assert stored() == [[1]] * 3
+
+
+@on_postgresql
+def test_a_test_may_forbid_what_is_named_and_not_needed() -> None:
+    connections["third"].close()
+    forbidden = object()
+    vars(connections["third"])["temporary_connection"] = forbidden
+    try:
+        with atomic(*TRIO):
+            write("left")
+        kept = vars(connections["third"])["temporary_connection"]
+    finally:
+        vars(connections["third"]).pop("temporary_connection")
+    assert kept is forbidden
 
 
 @pytest.mark.parametrize("is_open", [True, False])
