@@ -75,7 +75,8 @@ class Atomic(ContextDecorator):
                 "A durable atomic block cannot be nested within another atomic block."
             )
         if work is None:
-            if outer is not None and len(members) > 1:
+            # A shard's block is around one database of several, too.
+            if outer is not None and (len(members) > 1 or outer not in members):
                 raise foreign(outer, members)
             # In a block around one database, it is what Django's own would be there.
             work = Work(best_effort=self.best_effort, inside=outer)

@@ -298,6 +298,8 @@ def clusters(shop: str) -> Iterator[None]:
         (transaction.atomic(using=SHOP), unit(SECOND, TWIN)),
         (unit(SHOP), unit(SECOND, TWIN)),
         (unit(SECOND), unit(SHOP, TWIN)),
+        (transaction.atomic(using=SECOND), unit(SHOP)),
+        (unit(SECOND), unit(SHOP)),
     ],
 )
 def test_a_unit_over_clusters_sees_a_block_of_a_shard_or_of_all(
