@@ -1,7 +1,5 @@
 """Takes the names of clusters, gives the aliases that a unit of work is on."""
 
-import functools
-
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from shoal.conf import until_settings_change
@@ -14,6 +12,9 @@ from shoal.types import Alias, ClusterName
 def aliases_of(clusters: tuple[ClusterName, ...]) -> tuple[Alias, ...]:
     """Return the aliases to be written at: sharded ones for their shards."""
     kept = _kept()
+    for name in clusters:
+        if not isinstance(name, str):
+            raise TypeError(f"atomic() takes the names of clusters, not {name!r}.")
     if clusters not in kept:
         kept[clusters] = _found(clusters)
     return kept[clusters]
@@ -36,13 +37,7 @@ def _found(clusters: tuple[ClusterName, ...]) -> tuple[Alias, ...]:
     )
 
 
-@functools.singledispatch
-def _aliases_of(name: object) -> tuple[Alias, ...]:
-    raise TypeError(f"atomic() takes the names of clusters, not {name!r}.")
-
-
-@_aliases_of.register
-def _(name: str) -> tuple[Alias, ...]:
+def _aliases_of(name: ClusterName) -> tuple[Alias, ...]:
     topology = get_topology()
     cluster = topology.clusters.get(name)
     if cluster is not None:
@@ -64,5 +59,5 @@ def _(name: str) -> tuple[Alias, ...]:
         )
     raise UnknownCluster(
         f"No cluster is named {name!r}.",
-        hint=did_you_mean(str(name), list(topology.clusters) or written_aliases()),
+        hint=did_you_mean(name, list(topology.clusters) or written_aliases()),
     )

@@ -517,6 +517,8 @@ def test_names_are_checked() -> None:
         atomic("catalog_r1").__enter__()
     with pytest.raises(TypeError, match="names of clusters, not 5"):
         atomic(5).__enter__()  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match=r"names of clusters, not \['left', 'right'\]"):
+        atomic(["left", "right"]).__enter__()  # type: ignore[call-overload]
 
 
 @on_postgresql
