@@ -17,21 +17,30 @@ _POSTGRESQL = f"""
 WITH locks AS MATERIALIZED (
     SELECT *, transactionid::text AS xid FROM pg_locks
 ),
-held AS (
-    SELECT own.xid,
-        array_agg(DISTINCT c.relname::text) FILTER (
-            WHERE l.mode <> 'AccessShareLock' AND c.relkind IN ('r', 'p')
-        ) AS tables,
-        bool_or(l.mode = 'AccessExclusiveLock') AS alters
+holds AS MATERIALIZED (
+    SELECT own.xid, l.database, l.relation, l.mode
     FROM locks own JOIN locks l USING (virtualtransaction)
-    LEFT JOIN pg_class c ON c.oid = l.relation
     WHERE own.locktype = 'transactionid' AND own.granted AND own.pid IS NULL
     AND l.locktype = 'relation' AND l.pid IS NULL
+),
+held AS (
+    SELECT xid,
+        array_agg(DISTINCT c.relname::text) FILTER (
+            WHERE mode <> 'AccessShareLock' AND c.relkind IN ('r', 'p')
+        ) AS tables,
+        bool_or(mode = 'AccessExclusiveLock') AS alters
+    FROM holds LEFT JOIN pg_class c ON c.oid = relation
     GROUP BY 1
 ),
 waits AS (
     SELECT xid, count(*) AS sessions
-    FROM locks WHERE locktype = 'transactionid' AND NOT granted GROUP BY 1
+    FROM (
+        SELECT xid, pid FROM locks WHERE locktype = 'transactionid' AND NOT granted
+        UNION
+        SELECT holds.xid, l.pid FROM locks l JOIN holds USING (database, relation)
+        WHERE l.locktype = 'relation' AND NOT l.granted
+    ) each
+    GROUP BY 1
 )
 SELECT p.gid, p.prepared, coalesce(tables, '{{}}'), coalesce(sessions, 0),
     coalesce(alters, false)
@@ -60,7 +69,7 @@ class Branch:
     tables: tuple[str, ...] = ()
     """Where it holds locks, if the server tells."""
     waiting: int = 0
-    """How many sessions wait for a row of it, if the server tells."""
+    """How many sessions wait for rows and tables of it, if the server tells."""
     alters: bool = False
     """Whether it has changed tables themselves, if the server tells."""
 
