@@ -38,6 +38,7 @@ class Thing(models.Model):
 TESTS = """
 from django.db import connections
 from django.test import TestCase
+from shoal.transactions import atomic
 from things.models import Thing
 
 class Things(TestCase):
@@ -54,10 +55,20 @@ class Both(Things):
         with connections["people"].cursor() as cursor:
             cursor.execute("SELECT count(*) FROM shoal_range")
             self.assertEqual(cursor.fetchone()[0], 2)
+
+class People(TestCase):
+    databases = {"people"}
+
+    def test_a_unit_may_name_what_it_does_not_need(self):
+        connections["things"].close()
+        with atomic(), connections["people"].cursor() as cursor:
+            cursor.execute("SELECT 1")
+        with self.assertRaisesMessage(AssertionError, "not allowed"), atomic():
+            Thing.objects.count()
 """
 
 
-@pytest.mark.parametrize("which", ["Things", "Both"])
+@pytest.mark.parametrize("which", ["Things", "Both", "People"])
 def test_the_control_database_is_made_and_dropped_once(
     tmp_path: Path, which: str
 ) -> None:

