@@ -1,6 +1,7 @@
 """What is prepared and not finished, for people and as JSON. Takes branches."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.table import Column, Table
@@ -31,20 +32,27 @@ def as_json(branch: Branch) -> dict[str, Any]:
 
 
 def as_line(branch: Branch) -> str:
-    since = f" since {branch.since:%Y-%m-%d %H:%M:%S}" if branch.since else ""
+    since = f" since {_moment(branch.since)}" if branch.since else ""
     return f"{branch.name.gid} on {branch.alias!r}{since}"
 
 
 def table(found: Sequence[Branch]) -> Table:
     titles = ("In doubt", "On", "Since", "Decided by", "Locks", "Waiting")
-    shown = Table(*(Column(title, overflow="fold") for title in titles), box=None)
+    columns = (
+        Column(title, overflow="fold", no_wrap=title == "Since") for title in titles
+    )
+    shown = Table(*columns, box=None)
     for one in found:
         shown.add_row(
             one.name.unit,
             one.alias,
-            f"{one.since:%Y-%m-%d %H:%M:%S}" if one.since else "-",
+            _moment(one.since) if one.since else "-",
             one.name.home,
             ", ".join(one.tables) or "-",
             str(one.waiting) if one.since else "-",
         )
     return shown
+
+
+def _moment(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -18,6 +18,9 @@ from shoal.routing.losses import UNDONE, undid
 class UndoingHeard(DatabaseErrorWrapper):
     """What a connection's `wrap_database_errors` is."""
 
+    wrapper: Any
+    """The connection."""
+
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -27,10 +30,9 @@ class UndoingHeard(DatabaseErrorWrapper):
         try:
             super().__exit__(kind, error, trace)
         except OperationalError as translated:
-            own: Any = self.wrapper
-            if undid(translated) and own.commit_on_exit:
+            if undid(translated) and self.wrapper.commit_on_exit:
                 # The next statement begins another: a unit of work would commit a part.
-                own.commit_on_exit = UNDONE
+                self.wrapper.commit_on_exit = UNDONE
             raise
 
 

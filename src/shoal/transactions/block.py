@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, TypeVar, overload
 
 from django.db import connections
+from django.db.transaction import TransactionManagementError
 from django.utils.asyncio import async_unsafe
 
 from shoal.transactions.around import foreign, unit_around
@@ -89,6 +90,12 @@ class Atomic(ContextDecorator):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if not self._entered.blocks:
+            raise TransactionManagementError(
+                "An atomic block ends in the thread in which it has begun, and this is "
+                "another one. A generator with such a block inside has to be closed by "
+                "the thread that has iterated over it."
+            )
         work, level = self._entered.blocks.pop()
         work.leave(level, error)
 

@@ -120,12 +120,13 @@ class Work:
 
     def _wait(self, alias: Alias, connection: Any) -> None:
         """Let Django see an atomic block; it begins with what needs the connection."""
-        wait(connection, partial(self._begin, alias, connection))
+        # First, so that what a signal raises in between is undone, too.
         self._waiting[alias] = connection
+        wait(connection, partial(self._begin, alias, connection))
 
     def _end_waiting(self, alias: Alias, connection: Any) -> None:
-        del self._waiting[alias]
         end_waiting(connection)
+        del self._waiting[alias]
 
     def _begin(self, alias: Alias, connection: Any) -> None:
         """Begin a transaction on a server that is touched for the first time."""

@@ -29,12 +29,16 @@ def wait(connection: Any, begin: Callable[[], None]) -> None:
 
 
 def end_waiting(connection: Any) -> None:
-    """Let the connection be as it was before."""
-    del connection.ensure_connection
-    del connection.validate_no_broken_transaction
-    del connection.close_if_health_check_failed
-    if isinstance(vars(connection).get("temporary_connection"), _BegunFirst):
-        del connection.temporary_connection
+    """Let the connection be as it was before, however far this has come already."""
+    own = vars(connection)
+    for replaced in (
+        "ensure_connection",
+        "validate_no_broken_transaction",
+        "close_if_health_check_failed",
+    ):
+        own.pop(replaced, None)
+    if isinstance(own.get("temporary_connection"), _BegunFirst):
+        del own["temporary_connection"]
     if connection.closed_in_transaction:
         # By the block's own code, while nothing was open.
         connection.connection = None

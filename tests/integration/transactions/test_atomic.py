@@ -5,7 +5,7 @@ import contextlib
 import copy
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -21,7 +21,7 @@ from django.db.transaction import TransactionManagementError
 from django.test import override_settings
 
 from shoal.errors import CannotPrepare, UnitRefused, UnknownCluster
-from shoal.transactions import atomic, tables
+from shoal.transactions import atomic, joining, tables
 from tests.deadlocks import execute, lose_a_deadlock
 from tests.integration.publishing.conftest import aliases
 from tests.integration.transactions.conftest import (
@@ -758,6 +758,53 @@ def test_a_cursor_that_was_open_before_commits_nothing_by_itself(alias: str) -> 
         with atomic(*TRIO):
             cursor.execute("INSERT INTO note VALUES (1, '')")
     assert stored(alias) == [[1]]
+
+
+def test_a_generator_that_another_thread_closes(trio: str) -> None:
+    def writing() -> Iterator[None]:
+        with atomic(*TRIO):
+            write("left", 1)
+            write("right", 1)
+            yield
+
+    generator = writing()
+
+    def iterate() -> None:
+        next(generator)
+        connections.close_all()
+
+    thread = threading.Thread(target=iterate)
+    thread.start()
+    thread.join()
+    with pytest.raises(TransactionManagementError, match="has to be closed by the"):
+        generator.close()
+    assert stored() == [[], [], []]
+
+
+@pytest.mark.parametrize("place", ["wait", "end_waiting"])
+def test_what_a_signal_raises_where_a_connection_waits(
+    trio: str, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    real = getattr(joining, place)
+
+    def stopped(connection: Any, *args: Any) -> None:
+        monkeypatch.undo()
+        if place == "wait":
+            real(connection, *args)
+        else:
+            del connection.ensure_connection
+        raise KeyboardInterrupt
+
+    with atomic(*TRIO):
+        write("left", 1)
+    monkeypatch.setattr(joining, place, stopped)
+    with pytest.raises(KeyboardInterrupt), atomic(*TRIO):
+        write("left", 2)
+    assert not connections["left"].in_atomic_block
+    with atomic(*TRIO):
+        write("left", 3)
+        write("right", 3)
+    assert stored() == [[1, 3], [3], []]
 
 
 @on_postgresql

@@ -4,6 +4,7 @@ import contextlib
 import json
 import signal
 import threading
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -148,7 +149,8 @@ def test_status_shows_what_is_in_doubt(site: Site) -> None:
     assert {one["unit"] for one in found} == {unit}
     assert [one["tables"] for one in found] == [["note"], ["note"]]
     assert [one["waiting"] for one in found] == [1, 0]
-    assert all(one["since"] for one in found)
+    for since in (datetime.fromisoformat(one["since"]) for one in found):
+        assert f"{since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" in text.stdout
     assert json.loads(site.command("status", "--json").stdout)["in_doubt"] == []
 
 
