@@ -47,6 +47,8 @@ class Atomic(ContextDecorator):
         self.savepoint = savepoint
         self.durable = durable
         self.best_effort = best_effort
+        self.within: Alias | None = None
+        """A shard on which Shoal itself has a block around this one."""
         self._entered = Entered()
 
     def _recreate_cm(self) -> "Atomic":
@@ -77,7 +79,8 @@ class Atomic(ContextDecorator):
             )
         if work is None:
             # A shard's block is around one database of several, too.
-            if outer is not None and (len(members) > 1 or outer not in members):
+            known = {*members, self.within}
+            if outer is not None and (len(members) > 1 or outer not in known):
                 raise foreign(outer, members)
             # In a block around one database, it is what Django's own would be there.
             work = Work(best_effort=self.best_effort, inside=outer)

@@ -162,7 +162,10 @@ def run(receiver: Receiver, message: Message, source: str) -> None:
     home = server_of(cluster)
     ensure_tables(home)
     # Shoal's own: what it writes on further clusters is a part of it then.
-    with atomic(cluster):
+    unit = atomic(cluster)
+    # On SQLite, and in a test, the message is locked in the project's transaction.
+    unit.within = message.using
+    with unit:
         if note(home, message, receiver.name, source):
             _tell("receipt_written", receiver, message)
             _call(receiver, message)
