@@ -7,6 +7,7 @@ from django.db import connections, transaction
 
 from shoal.errors import OutboxError
 from shoal.placement import shard_of
+from shoal.testing import TestCase, deliver_all
 from shoal.transactions import outbox
 from shoal.transactions.outbox.receiving import registered
 from tests.sharded.fixtures import on_postgresql
@@ -76,6 +77,34 @@ def test_a_sharded_alias(clean: str) -> None:
     assert all(tally.is_well for tally in tallies.values())
     assert {m.using for m in got} == set(homes)
     assert set(Review.objects.values_list("stars", flat=True)) == {4}
+    assert waiting() == {}
+
+
+def test_in_a_testcase(clean: str) -> None:
+    @outbox.receiver("reviewed", cluster="shop")
+    def reviewed_again(message: outbox.Message) -> None:
+        assert Review.objects.filter(pk=message.body).update(stars=4) == 1
+
+    class Case(TestCase):
+        databases = frozenset({"shop", *SHARDS})
+
+        def test(self) -> None:
+            for number in range(4):
+                review = reviewed(f"product {number}")
+                with transaction.atomic(using="shop"):
+                    outbox.send("reviewed", review.pk, instance=review)
+            assert len(deliver_all()) == 4
+            assert set(Review.objects.values_list("stars", flat=True)) == {4}
+
+    Case.setUpClass()
+    try:
+        case = Case("test")
+        result = case.defaultTestResult()
+        case(result)
+    finally:
+        Case.tearDownClass()
+        Case.doClassCleanups()
+    assert [*result.errors, *result.failures] == []
     assert waiting() == {}
 
 
