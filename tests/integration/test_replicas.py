@@ -155,3 +155,10 @@ def test_a_copy_into_a_replica_is_refused(servers: Lab) -> None:
         cursor.copy("COPY catalog_tag (name) TO STDOUT") as copy,
     ):
         assert list(copy) == []
+
+
+def test_rows_of_a_write_on_a_replica_are_refused(servers: Lab) -> None:
+    with connections["catalog_r1"].cursor() as cursor:
+        assert [*cursor.stream("SELECT name FROM catalog_tag")] == []
+        with pytest.raises(ReplicaWrite, match="'catalog_tag'"):
+            [*cursor.stream("INSERT INTO catalog_tag (name) VALUES ('') RETURNING 1")]

@@ -1,5 +1,5 @@
 """
-Takes a new connection of psycopg, lets the guard see `copy()` and `callproc()`.
+Takes a new connection of psycopg, lets the guard see what its cursors copy and call.
 
 Django's execute wrappers are not asked about these methods of a cursor.
 """
@@ -12,11 +12,12 @@ from typing import Any, TypeAlias
 
 from shoal.types import Alias
 
-Around: TypeAlias = Callable[[Alias, Any], AbstractContextManager[None]]
+Around: TypeAlias = Callable[[Alias, Any, Any], AbstractContextManager[None]]
+"""Takes an alias, psycopg's connection to it, and a statement."""
 
 
 def watch_copies(connection: Any, around: Around) -> None:
-    """Put `around(alias, statement)` around both methods. psycopg 3 only."""
+    """Put `around` around these methods. psycopg 3 only."""
     raw = connection.connection
     factory = getattr(raw, "cursor_factory", None)
     # psycopg2 has methods of other names, and a pool gives a connection twice.
@@ -32,13 +33,17 @@ def _watched(factory: Any, alias: Alias, around: Around) -> Any:
         @contextlib.contextmanager
         def copy(self, statement: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
             with (
-                around(alias, statement),
+                around(alias, self.connection, statement),
                 super().copy(statement, *args, **kwargs) as copy,
             ):
                 yield copy
 
+        def stream(self, query: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
+            with around(alias, self.connection, query):
+                yield from super().stream(query, *args, **kwargs)
+
         def callproc(self, name: str, args: Any = None) -> Any:
-            with around(alias, f"CALL {name}"):
+            with around(alias, self.connection, f"CALL {name}"):
                 return super().callproc(name, args)
 
     return WatchedCursor

@@ -44,10 +44,13 @@ def watch(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
         return
     hear_of_undoing(connection)
     try:
-        if not get_topology().clusters:
-            return
+        is_guarded = bool(get_topology().clusters)
     except SettingsError:
         # `manage.py check` says what is wrong, and has to connect for that.
+        is_guarded = False
+    if not is_guarded:
+        # A unit of work may be on its alias all the same.
+        watch_copies(connection, begun_first)
         return
     if guard not in connection.execute_wrappers:
         # Not appended: a wrapper of `connection.execute_wrapper()` that is open right
@@ -87,7 +90,16 @@ def guard(
 
 
 @contextlib.contextmanager
-def around(alias: Alias, statement: Any) -> Iterator[None]:
+def begun_first(alias: Alias, raw: Any, statement: Any) -> Iterator[None]:
+    """Ask what `execute()` asks: a block that waits for a statement begins there."""
+    connection = connections[alias]
+    if connection.connection is raw:
+        connection.validate_no_broken_transaction()
+    yield
+
+
+@contextlib.contextmanager
+def around(alias: Alias, raw: Any, statement: Any) -> Iterator[None]:
     """Do what `guard` does for statements of which Django's wrappers hear nothing."""
     connection = connections[alias]
     text = _text(statement, {"connection": connection})
@@ -96,7 +108,8 @@ def around(alias: Alias, statement: Any) -> Iterator[None]:
         _check(alias, tables)
     may = _may_write(alias, text)
     try:
-        yield
+        with begun_first(alias, raw, statement):
+            yield
     finally:
         if may:
             _wrote(connection)

@@ -37,6 +37,8 @@ from tests.integration.transactions.conftest import (
 from tests.waiting import until
 
 on_postgresql = trio_on("postgresql")
+IDLE = 0
+"""PQTRANS_IDLE."""
 
 
 class Stop(Exception):
@@ -805,6 +807,36 @@ def test_what_a_signal_raises_where_a_connection_waits(
         write("left", 3)
         write("right", 3)
     assert stored() == [[1, 3], [3], []]
+
+
+@on_postgresql
+@pytest.mark.parametrize("way", ["copy", "stream"])
+@pytest.mark.parametrize("are_listed", [True, False])
+def test_a_cursor_that_was_open_before_copies_in_the_unit(
+    way: str, are_listed: bool, settings: Any
+) -> None:
+    if not are_listed:
+        settings.SHOAL = {}
+    connections["left"].close()
+
+    def send(raw: Any) -> None:
+        if way == "copy":
+            with raw.copy("COPY note FROM STDIN") as copy:
+                copy.write_row((1, ""))
+        else:
+            rows = raw.stream("INSERT INTO note VALUES (1, '') RETURNING id")
+            assert [*rows] == [(1,)]
+
+    with connections["left"].cursor() as cursor:
+        with contextlib.suppress(Stop), atomic(*TRIO):
+            send(cursor)
+            raise Stop
+        assert stored() == [[], [], []]
+        with atomic(*TRIO):
+            write("right")
+            send(cursor)
+            assert connections["left"].connection.info.transaction_status != IDLE
+    assert stored() == [[1], [1], []]
 
 
 @on_postgresql
