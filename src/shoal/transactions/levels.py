@@ -44,6 +44,9 @@ class Level:
         """Release the savepoints, or roll back to them on each server if on one."""
         if error is not None or self._needs_rollback():
             self._take_back()
+        else:
+            # The block has said itself that nothing is to be rolled back.
+            self.doomed.clear()
         raised = error
         released: list[Alias] = []
         for alias, block in reversed(self.blocks.items()):

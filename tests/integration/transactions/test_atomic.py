@@ -226,6 +226,20 @@ def test_an_inner_block_does_not_take_back_that_the_outer_rolls_back(
     assert stored("left") == [[1]]
 
 
+@pytest.mark.parametrize("is_touched", [True, False])
+def test_an_inner_block_may_say_that_nothing_is_rolled_back(is_touched: bool) -> None:
+    with atomic(*TRIO):
+        if is_touched:
+            read("left")
+        transaction.set_rollback(True, using="left")
+        with atomic("left", "right"):
+            transaction.set_rollback(False, using="left")
+            write("left")
+        assert not transaction.get_rollback(using="left")
+        write("right")
+    assert stored() == [[1], [1], []]
+
+
 @trio_on("postgresql")
 def test_an_inner_block_that_cannot_begin_takes_nothing_back(
     monkeypatch: pytest.MonkeyPatch,
