@@ -7,7 +7,7 @@ Takes each server as it joins, gives it a block there, and leaves all of them.
 from collections.abc import Sequence
 from typing import Any
 
-from django.db import connections, transaction
+from django.db import DatabaseError, connections, transaction
 
 from shoal.routing.writes import Hook, kept
 from shoal.types import Alias
@@ -55,8 +55,10 @@ class Level:
                 block.__exit__(kind, raised, None)
                 released.append(alias)
             except BaseException as caught:
-                # What is released already only the whole can take back.
-                for one in (alias, *released):
+                # What is released already only the whole can take back. This one Django
+                # has rolled back, or says that it could not.
+                unsure = [] if isinstance(caught, DatabaseError) else [alias]
+                for one in (*unsure, *released):
                     connections[one].needs_rollback = True
                 raised = raised or caught
         for alias in self.doomed:

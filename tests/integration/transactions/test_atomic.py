@@ -5,7 +5,7 @@ import contextlib
 import copy
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from django.db import (
     IntegrityError,
     InternalError,
     OperationalError,
+    ProgrammingError,
     connections,
     transaction,
 )
@@ -257,6 +258,40 @@ def test_an_inner_block_that_cannot_begin_takes_nothing_back(
         with contextlib.suppress(Stop), atomic("left", "right"):
             pass
         monkeypatch.undo()
+    assert stored() == [[], [], []]
+
+
+def fail_to_release(*, joined: Sequence[str], broken: str) -> None:
+    with atomic("left", "right"):
+        for alias in joined:
+            read(alias)
+        with connections[broken].cursor() as cursor, pytest.raises(ProgrammingError):
+            cursor.execute("SELECT nothing FROM nowhere")
+
+
+@on_postgresql
+@pytest.mark.parametrize(("other", "broken"), [("left", "right"), ("right", "left")])
+def test_an_inner_block_that_cannot_be_released_is_taken_back(
+    other: str, broken: str
+) -> None:
+    with atomic(*TRIO):
+        write("third")
+        # The last to join is the first to be released.
+        with pytest.raises(InternalError, match="aborted"):
+            fail_to_release(joined=[other, broken], broken=broken)
+        write("left")
+        write("right")
+    assert stored() == [[1], [1], [1]]
+
+
+@on_postgresql
+def test_what_an_inner_block_has_released_only_the_whole_takes_back() -> None:
+    with atomic(*TRIO):
+        with pytest.raises(InternalError, match="aborted"):
+            fail_to_release(joined=["left", "right"], broken="left")
+        with pytest.raises(TransactionManagementError):
+            write("right")
+        write("third")
     assert stored() == [[], [], []]
 
 
