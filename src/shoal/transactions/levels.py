@@ -74,9 +74,11 @@ class Level:
         for alias in self.aliases:
             connection: Any = connections[alias]
             if alias in self.hooks:
-                connection.run_on_commit = kept(
-                    connection.run_on_commit, self.hooks[alias]
-                )
+                # Without a savepoint they go with what is around, if that does.
+                if self.savepoint and alias not in self.doomed:
+                    connection.run_on_commit = kept(
+                        connection.run_on_commit, self.hooks[alias]
+                    )
             elif alias not in self.blocks:
                 # It could not be entered there, so nothing was done.
                 continue

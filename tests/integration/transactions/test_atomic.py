@@ -421,6 +421,27 @@ def test_on_commit_of_what_is_rolled_back_is_not_called() -> None:
     assert seen == ["kept"]
 
 
+@pytest.mark.parametrize("is_touched", [True, False])
+@pytest.mark.parametrize("is_doomed", [True, False])
+def test_on_commit_stays_where_a_block_has_no_savepoint_and_the_rest_is_kept(
+    is_touched: bool, is_doomed: bool
+) -> None:
+    seen: list[str] = []
+    with atomic(*TRIO):
+        if is_touched:
+            read("left")
+        if is_doomed:
+            # From then on Django makes no savepoint.
+            transaction.set_rollback(True, using="left")
+        inner = atomic("left", savepoint=is_doomed)
+        with contextlib.suppress(Stop), inner:
+            transaction.on_commit(lambda: seen.append("inner"), using="left")
+            raise Stop
+        assert transaction.get_rollback(using="left")
+        transaction.set_rollback(False, using="left")
+    assert seen == ["inner"]
+
+
 def test_a_hook_that_fails_leaves_what_is_committed() -> None:
     def fail() -> None:
         raise Stop
