@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from django.db import transaction
+from django.db import Error, transaction
 
 
 def wait(connection: Any, begin: Callable[[], None]) -> None:
@@ -24,6 +24,7 @@ def wait(connection: Any, begin: Callable[[], None]) -> None:
     connection.validate_no_broken_transaction = partial(_begun_first, connection)
     # What is found to be dead inside of an atomic block is never opened again.
     connection.close_if_health_check_failed = _later
+    connection.is_usable = partial(_usable, connection)
     # A test that forbids the alias has put something there, which stays.
     vars(connection).setdefault("temporary_connection", _BegunFirst(connection))
 
@@ -35,6 +36,7 @@ def end_waiting(connection: Any) -> None:
         "ensure_connection",
         "validate_no_broken_transaction",
         "close_if_health_check_failed",
+        "is_usable",
     ):
         own.pop(replaced, None)
     if isinstance(own.get("temporary_connection"), _BegunFirst):
@@ -58,6 +60,15 @@ def _begun_first(connection: Any) -> None:
     """Begin what waits, before a statement is sent."""
     connection.ensure_connection()
     connection.validate_no_broken_transaction()
+
+
+def _usable(connection: Any) -> bool:
+    """Open the connection to say so: inside of a block it is taken for an open one."""
+    try:
+        connection.ensure_connection()
+    except Error:
+        return False
+    return bool(connection.is_usable())
 
 
 class _BegunFirst:

@@ -57,6 +57,7 @@ def nothing_is_left(trio: str) -> Any:
         assert connection.atomic_blocks == []
         assert "ensure_connection" not in vars(connection)
         assert "close_if_health_check_failed" not in vars(connection)
+        assert "is_usable" not in vars(connection)
         assert "temporary_connection" not in vars(connection)
         assert connection.get_autocommit()
 
@@ -521,6 +522,29 @@ def test_django_may_ask_for_the_version_before_anything_else() -> None:
                 cursor.execute("SELECT 1")
             write(alias)
     assert stored() == [[1]] * 3
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_server_that_waits_is_usable(is_open: bool) -> None:
+    for alias in TRIO:
+        if not is_open:
+            connections[alias].close()
+        with contextlib.suppress(Stop), atomic(*TRIO):
+            assert connections[alias].is_usable()
+            write(alias)
+            raise Stop
+    assert stored() == [[], [], []]
+
+
+@trio_on("postgresql", "mariadb")
+def test_a_server_that_is_down_is_not_usable(monkeypatch: pytest.MonkeyPatch) -> None:
+    connections["left"].close()
+    with monkeypatch.context() as down:
+        down.setitem(connections["left"].settings_dict, "PORT", "1")
+        with atomic(*TRIO):
+            write("right")
+            assert not connections["left"].is_usable()
+    assert stored("right") == [[1]]
 
 
 @on_postgresql
