@@ -163,6 +163,15 @@ def test_every_test_finds_what_migrations_have_made(
 
 
 @pytest.mark.parametrize("options", ["", "--parallel 2"])
+def test_tests_may_list_the_shards_too(
+    project: Path, databases: None, options: str
+) -> None:
+    tests = project / "things" / "tests.py"
+    tests.write_text(TESTS.replace('{"things"}', '{"things", *SHARDS, "people"}'))
+    assert "Ran 6 tests" in run(project, options)
+
+
+@pytest.mark.parametrize("options", ["", "--parallel 2"])
 def test_databases_may_be_kept(project: Path, databases: None, options: str) -> None:
     """Without tests that flush them: what migrations made would be gone for good."""
     for _ in range(2):

@@ -151,8 +151,16 @@ def class_over(vendor: type) -> type:
 class ShardCreation:
     """A shard's test database is made with that of the sharded alias."""
 
+    _worker: Any = None
+
     def set_as_test_mirror(self, primary_settings_dict: dict[str, Any]) -> None:
         pass
+
+    def setup_worker_connection(self, _worker_id: Any) -> None:
+        # The sharded alias asks for it. So does Django, where a test lists the shard.
+        if self._worker != _worker_id:
+            self._worker = _worker_id
+            super().setup_worker_connection(_worker_id)  # type: ignore[misc]
 
 
 @functools.cache
