@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from shoal.lab import Lab, LabServer, Postgres, lab_fixture
@@ -100,6 +101,16 @@ class Flushed(Rolled, TransactionTestCase):
 class FlushedToo(Flushed):
     pass
 """
+SPAWNED = """
+import multiprocessing
+import sys
+
+from django.core.management import execute_from_command_line
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method("spawn")
+    execute_from_command_line(sys.argv)
+"""
 
 
 @pytest.fixture
@@ -135,14 +146,14 @@ def databases(request: Any, project: Path) -> None:
     (project / "databases.json").write_text(json.dumps(made))
 
 
-def run(project: Path, options: str) -> str:
+def run(project: Path, options: str, program: str = "django") -> str:
     done = subprocess.run(
         [
             sys.executable,
             "-W",
             "error",
             "-m",
-            *f"django test --noinput {options}".split(),
+            *f"{program} test --noinput {options}".split(),
         ],
         env={**os.environ, "DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": "."},
         cwd=project,
@@ -199,6 +210,38 @@ def test_no_database_of_the_project_is_dropped(
     said = run(project, f"{options} -v 2")
     assert databases_on(there) == before
     assert "test_test_" not in said
+
+
+@pytest.mark.parametrize("listed", ['{"things"}', '{"things", *SHARDS, "people"}'])
+def test_processes_that_are_spawned_find_the_test_databases(
+    project: Path, server: Lab, listed: str
+) -> None:
+    """As on macOS. They begin with the settings of the project."""
+    there = server["server"]
+    names = {alias: f"own_{alias}" for alias in SINGLE}
+    for name in names.values():
+        there.sql(f"DROP DATABASE IF EXISTS {name}")
+        there.sql(f"CREATE DATABASE {name}")
+    made = {alias: {**there.alias, "NAME": name} for alias, name in names.items()}
+    (project / "databases.json").write_text(json.dumps(made))
+    # Django cannot hand over what a test of many aliases rolls back by serializing.
+    tests = TESTS.partition("class Flushed(")[0].replace('{"things"}', listed)
+    again = "class Again(Rolled, TestCase):\n    pass\n"
+    (project / "things" / "tests.py").write_text(tests + again)
+    (project / "spawned.py").write_text(SPAWNED)
+    assert "Ran 4 tests" in run(project, "--parallel 2", program="spawned")
+    for name in names.values():
+        with psycopg.connect(
+            host=there.alias["HOST"],
+            port=there.alias["PORT"],
+            user=there.alias["USER"],
+            password=there.alias["PASSWORD"],
+            dbname=name,
+        ) as connection:
+            tables = connection.execute(
+                "SELECT relname FROM pg_class WHERE relname ~ 'shoal|things'"
+            )
+            assert tables.fetchall() == []
 
 
 def databases_on(server: LabServer) -> list[str]:

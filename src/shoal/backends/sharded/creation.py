@@ -56,6 +56,7 @@ class ShardedCreation(_Base):
             shard.settings_dict["NAME"] = name
         self._require_test_control(verbosity, autoclobber, keepdb)
         get_ready(self.connection.cluster)
+        self._tell_new_processes()
         return self._get_test_db_name()
 
     def _require_test_control(
@@ -74,6 +75,19 @@ class ShardedCreation(_Base):
             )
             # Tests may ask for it, too: Django would make another, without the map.
             control.creation.create_test_db = self._hand_over
+
+    def _tell_new_processes(self) -> None:
+        """
+        Note own names and test names where Django hands settings to its processes.
+
+        One that is spawned begins with the project's own, and Django renames only what
+        a test lists.
+        """
+        owns = {control_alias(): self._named, **self._old_names}
+        self.connection.settings_dict["TEST"]["NAMES"] = {
+            alias: (own, connections[alias].settings_dict["NAME"])
+            for alias, own in owns.items()
+        }
 
     def _hand_over(self, *args: Any, serialize: bool = False, **kwargs: Any) -> str:
         """Let Django have, and destroy, the control database that is there already."""
@@ -130,5 +144,10 @@ class ShardedCreation(_Base):
 
     def setup_worker_connection(self, _worker_id: Any) -> None:
         self.connection.close()
+        names = self.connection.settings_dict["TEST"].get("NAMES", {})
+        for alias, (own, test) in names.items():
+            settings_dict = connections[alias].settings_dict
+            if settings_dict["NAME"] == own:
+                settings_dict["NAME"] = test
         for shard in self.connection.shard_connections():
             shard.creation.setup_worker_connection(_worker_id)

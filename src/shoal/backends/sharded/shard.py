@@ -151,16 +151,18 @@ def class_over(vendor: type) -> type:
 class ShardCreation:
     """A shard's test database is made with that of the sharded alias."""
 
-    _worker: Any = None
+    connection: Any
+    _copy: str | None = None
+    """The copy that this process uses, if tests run side by side."""
 
     def set_as_test_mirror(self, primary_settings_dict: dict[str, Any]) -> None:
         pass
 
     def setup_worker_connection(self, _worker_id: Any) -> None:
         # The sharded alias asks for it. So does Django, where a test lists the shard.
-        if self._worker != _worker_id:
-            self._worker = _worker_id
+        if self._copy is None or self._copy != self.connection.settings_dict["NAME"]:
             super().setup_worker_connection(_worker_id)  # type: ignore[misc]
+            self._copy = self.connection.settings_dict["NAME"]
 
 
 @functools.cache
