@@ -101,6 +101,19 @@ class Flushed(Rolled, TransactionTestCase):
 class FlushedToo(Flushed):
     pass
 """
+ON_EVERY_SHARD = """
+from django.db import connections
+
+class Tables(TestCase):
+    databases = {"things"}
+
+    def test_every_shard_has_the_same(self):
+        first, *others = (
+            set(connections[shard].introspection.table_names()) for shard in SHARDS
+        )
+        self.assertIn("shoal_cluster", first)
+        self.assertEqual(others, [first, first])
+"""
 SPAWNED = """
 import multiprocessing
 import sys
@@ -171,6 +184,18 @@ def test_every_test_finds_what_migrations_have_made(
     project: Path, databases: None, options: str
 ) -> None:
     assert "Ran 6 tests" in run(project, options)
+
+
+@pytest.mark.parametrize("control", ["things_0", "things_1"])
+def test_any_shard_may_be_the_control_database(
+    project: Path, databases: None, control: str
+) -> None:
+    """Shoal's tables are there before the migrations that make them on every shard."""
+    changed = SETTINGS.replace('"CONTROL": "people"', f'"CONTROL": "{control}"')
+    (project / "settings.py").write_text(changed)
+    with (project / "things" / "tests.py").open("a") as tests:
+        tests.write(ON_EVERY_SHARD)
+    assert "Ran 7 tests" in run(project, "")
 
 
 @pytest.mark.parametrize("options", ["", "--parallel 2"])

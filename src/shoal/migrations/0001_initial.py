@@ -1,3 +1,4 @@
+from contextlib import nullcontext
 from typing import Any
 
 from django.db import migrations, models
@@ -12,8 +13,19 @@ class CreateMissing(migrations.CreateModel):
         self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
     ) -> None:
         table = to_state.apps.get_model(app_label, self.name)._meta.db_table
-        tables = schema_editor.connection.introspection.table_names()
-        if table not in tables or schema_editor.collect_sql:
+        every = [schema_editor.connection]
+        if hasattr(schema_editor, "on_shards"):
+            every = list(schema_editor.connection.shard_connections())
+        lacking = [
+            connection.alias
+            for connection in every
+            if schema_editor.collect_sql
+            or table not in connection.introspection.table_names()
+        ]
+        if not lacking:
+            return
+        is_part = len(lacking) < len(every)
+        with schema_editor.on_shards(lacking) if is_part else nullcontext():
             super().database_forwards(app_label, schema_editor, from_state, to_state)
 
 

@@ -4,11 +4,14 @@ Changes the tables of every shard at once, each as the vendor's own editor would
 A foreign key becomes a constraint only where each shard can check it alone.
 """
 
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from shoal.backends.sharded.rekeying import require_same_key
 from shoal.backends.sharded.relaxing import RelaxingSchemaEditor
 from shoal.sharding.writing.everywhere import Everywhere
+from shoal.types import Alias
 
 
 class ShardedSchemaEditor(RelaxingSchemaEditor):
@@ -26,6 +29,20 @@ class ShardedSchemaEditor(RelaxingSchemaEditor):
             raise
         connection.changes_tables = True
         return entered
+
+    @contextlib.contextmanager
+    def on_shards(self, shards: Sequence[Alias]) -> Iterator[None]:
+        """Change these shards and no others in a block, with what it defers."""
+        some = Everywhere(self.connection, shards)
+        deferred, self.deferred_sql = self.deferred_sql, []
+        self.connection.statements.append(some)
+        try:
+            yield
+            for statement in self.deferred_sql:
+                self.execute(statement, None)
+        finally:
+            self.connection.statements.remove(some)
+            self.deferred_sql = deferred
 
     def add_field(self, model: Any, field: Any) -> None:
         after = getattr(field, "model", model)
