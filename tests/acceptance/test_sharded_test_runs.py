@@ -198,6 +198,23 @@ def test_any_shard_may_be_the_control_database(
     assert "Ran 7 tests" in run(project, "")
 
 
+@pytest.mark.parametrize("listed", ['{"things"}', '{"things", "zoo"}'])
+@pytest.mark.parametrize("options", ["", "--parallel 2"])
+def test_a_shard_of_another_cluster_may_be_the_control_database(
+    project: Path, databases: None, options: str, listed: str
+) -> None:
+    changed = SETTINGS.replace(
+        '"people": {}', '"zoo": {"SHARDS": ["things_2", "people"]}'
+    )
+    changed = changed.replace('"things_1", "things_2"]', '"things_1"]')
+    zoo = 'DATABASES["zoo"] = {"ENGINE": "shoal.backends.sharded"}\n'
+    (project / "settings.py").write_text(changed + zoo)
+    tests = TESTS.replace(', "things_2"]', "]").replace("[0, 0, 0]", "[0, 0]")
+    tests = tests.replace('{"things"}', listed)
+    (project / "things" / "tests.py").write_text(tests)
+    assert "Ran 6 tests" in run(project, options)
+
+
 @pytest.mark.parametrize("options", ["", "--parallel 2"])
 def test_tests_may_list_the_shards_too(
     project: Path, databases: None, options: str

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db import connections
 from django.db.backends.base.creation import BaseDatabaseCreation
 
+from shoal.backends.sharded.shard import ShardConnection
 from shoal.placement.buckets import get_ready
 from shoal.placement.control import control_alias
 
@@ -28,7 +29,10 @@ class ShardedCreation(_Base):
     _named: str | None = None
     """The control database's own name, before there was any test database."""
     _control: Any = None
-    """The control database's connection, as long as its test database is ours."""
+    """
+    The control database's connection, as long as its test database is ours, or that of
+    the sharded alias that it is a shard of.
+    """
     _old_control: str = ""
 
     def test_db_signature(self) -> tuple[str, str, str, str]:
@@ -69,7 +73,11 @@ class ShardedCreation(_Base):
         # test_test_..., and take the project's own for the one to drop.
         is_own = name == self._named
         if is_own and control.alias not in self._old_names:
-            self._control, self._old_control = control, name
+            if isinstance(control, ShardConnection):
+                # Of another cluster: its shards are made together.
+                control = control.shoal_owner()
+            self._control = control
+            self._old_control = control.settings_dict["NAME"]
             control.creation.create_test_db(
                 verbosity, autoclobber, keepdb=keepdb, **NOT_SERIALIZED
             )
