@@ -207,31 +207,48 @@ def test_a_server_whose_commits_are_on_the_disk_later(site: Site) -> None:
         home.ask("SELECT pg_reload_conf()")
 
 
-def test_a_user_who_may_create_no_tables(site: Site) -> None:
-    home = site.servers["left"]
-    ask("left", "DROP TABLE shoal_identity, shoal_decision")
-    ask("left", "CREATE ROLE clerk LOGIN PASSWORD 'clerk'")
-    ask("left", "GRANT ALL ON note TO clerk")
-    site_settings = connections["left"].settings_dict
-    was = {key: site_settings[key] for key in ("USER", "PASSWORD")}
-    as_clerk = {"USER": "clerk", "PASSWORD": "clerk"}
+@contextlib.contextmanager
+def as_clerk() -> Iterator[None]:
+    """Connect to `left` as a user who owns nothing."""
+    connections["left"].close()
+    del connections["left"]
     known = connections.settings["left"]
+    was = {key: known[key] for key in ("USER", "PASSWORD")}
+    known.update({"USER": "clerk", "PASSWORD": "clerk"})
     try:
-        known.update(as_clerk)
-        connections["left"].close()
-        del connections["left"]
-        with pytest.raises(TablesMissing, match="has no table 'shoal_identity'"):
-            commit(site)
-        assert stored(site) == [False] * 3
+        yield
     finally:
         connections["left"].close()
         known.update(was)
         del connections["left"]
+
+
+def test_a_user_who_may_create_no_tables(site: Site) -> None:
+    ask("left", "DROP TABLE shoal_identity, shoal_decision")
+    ask("left", "CREATE ROLE clerk LOGIN PASSWORD 'clerk'")
+    ask("left", "GRANT ALL ON note TO clerk")
+    try:
+        with (
+            as_clerk(),
+            pytest.raises(TablesMissing, match="has no table 'shoal_identity'"),
+        ):
+            commit(site)
+        assert stored(site) == [False] * 3
+        tables.create("left")
+        ask("left", "GRANT SELECT ON shoal_identity TO clerk")
+        rights = "SELECT, INSERT, UPDATE, DELETE"
+        ask("left", f"GRANT {rights} ON shoal_decision TO clerk")
+        with as_clerk():
+            commit(site)
+            site.leave_in_doubt(is_decided=True)
+            assert recover().left == []
+        assert (prepared(), decided()) == ([], [])
+    finally:
         tables.create("left")
         ask("left", "DROP OWNED BY clerk; DROP ROLE clerk")
-    assert home.running
-    commit(site)
     assert stored(site) == [True] * 3
+    commit(site, 2)
+    assert stored(site, 2) == [True] * 3
 
 
 @pytest.mark.mariadb
