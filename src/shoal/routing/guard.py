@@ -145,7 +145,8 @@ def _lose(error: BaseException, connection: Any, tables: tuple[str, ...]) -> Non
     observer(current()).suspect(connection.alias, str(error).partition("\n")[0])
     edition = _primary_of(connection.alias)
     if edition is not None and tables:
-        raise unavailable(edition, str(error).partition("\n")[0]) from error
+        why = str(error).partition("\n")[0]
+        raise unavailable(edition, why, is_cut=True) from error
 
 
 def _text(sql: Any, context: dict[str, Any]) -> str:

@@ -212,13 +212,22 @@ def _refuse_without_primary(edition: Cluster) -> None:
     raise unavailable(edition, health.error or "it is a replica")
 
 
-def unavailable(edition: Cluster, error: str) -> PrimaryUnavailable:
+def unavailable(
+    edition: Cluster, error: str, *, is_cut: bool = False
+) -> PrimaryUnavailable:
+    """Say what to do; `is_cut`: where a connection that was open has ended."""
     reads = (
         "Reads go on from its replicas. " if edition.consistency != "primary" else ""
     )
+    start = "Start it, or"
+    if is_cut:
+        start = (
+            "If it runs, only this connection was ended: with CONN_HEALTH_CHECKS "
+            "Django looks before it uses one again. If not, start it, or"
+        )
     return PrimaryUnavailable(
         f"The primary {edition.primary!r} cannot be written to: {error}.",
-        hint=f"{reads}Start it, or promote a replica and let "
+        hint=f"{reads}{start} promote a replica and let "
         f"DATABASES[{edition.primary!r}] lead there. `manage.py shoal status` shows "
         "all servers.",
     )
