@@ -47,7 +47,10 @@ _PLAIN = re.compile(r'[\w", .:{}-]*', re.ASCII)
 _DEADLOCK = 1213
 """Of several that try to write the same row, InnoDB chooses one to fail."""
 _CHANGED = 1412
-"""The table was made after this transaction has begun to read."""
+"""
+ER_TABLE_DEF_CHANGED: the table was made after this transaction has begun to read.
+https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html
+"""
 _LOCKED = ("55P03", 1205, _DEADLOCK)
 """lock_not_available, a lock wait timeout, a deadlock."""
 
