@@ -46,7 +46,19 @@ def scraped(servers: Lab) -> Callable[..., float | None]:
 
     for alias in REPLICAS:
         servers[alias].wait_until_replayed()
+    until(lambda: _are_up(registry))
     return scraped
+
+
+def _are_up(registry: CollectorRegistry) -> bool:
+    """Say whether all servers have answered; a scrape does not wait long for them."""
+    up = {
+        sample.labels["alias"]
+        for metric in registry.collect()
+        for sample in metric.samples
+        if sample.name == "shoal_server_up" and sample.value == 1
+    }
+    return up.issuperset({"catalog", *REPLICAS})
 
 
 @pytest.fixture
@@ -70,7 +82,7 @@ def test_servers_that_are_well(scraped: Callable[..., float | None]) -> None:
     for alias in REPLICAS:
         assert scraped("shoal_server_up", alias=alias, listed_as="replica") == 1
         until(lambda a=alias: scraped("shoal_replica_lag_seconds", alias=a) == 0)
-        assert scraped("shoal_replica_lag_bytes", alias=alias) == 0
+        until(lambda a=alias: scraped("shoal_replica_lag_bytes", alias=a) == 0)
         assert scraped("shoal_replica_lag_transactions", alias=alias) is None
         assert scraped("shoal_server_state", alias=alias, state="up") == 1
         assert scraped("shoal_server_state", alias=alias, state="down") == 0
@@ -135,6 +147,7 @@ def test_the_app_is_all_that_is_needed(servers: Lab) -> None:
             with modify_settings(INSTALLED_APPS={"append": apps}):
                 assert (listeners.count(count), listeners.count(annotate)) == (1, 1)
                 Client().get("/products/")
+        until(lambda: _are_up(REGISTRY))
         response = metrics(RequestFactory().get("/metrics"))
     finally:
         forget(count)
