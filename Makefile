@@ -24,7 +24,7 @@ SETUP := PYTHON="$(PYTHON)" VENV="$(VENV)" scripts/setup
 # is none. Hundreds of processes import src, and where Python is told to write no
 # bytecode each of them would compile it.
 define pytest
-	@left_out=$$($(SETUP) mariadb) || exit 1; \
+	@left_out=$$($(SETUP) mariadb pgbouncer) || exit 1; \
 	[ -z "$$left_out" ] || echo "$$left_out"; \
 	$(BIN)/python -m compileall -q src; \
 	$(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 --max-worker-restart 0 \

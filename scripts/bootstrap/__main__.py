@@ -3,6 +3,7 @@
     setup dev          the virtual environment with the pinned packages and Shoal
     setup docs, pins   the same, and what builds the docs, or compiles the pins
     setup mariadb      the same, and MariaDB's programs and driver
+    setup pgbouncer    the same, and under CI=true PgBouncer
     setup browser      the same, and Chromium with its driver
 
 Standard library only. Prints to stderr what it does, and nothing when all is there.
@@ -16,10 +17,15 @@ from pathlib import Path
 
 from environment import DEV, DOCS, PINS, Environment, Part, say, setup_lock
 from failure import LeftOut, SetupError, nothing_may_be_left_out
-from servers import bring_browser, bring_mariadb
+from servers import bring_browser, bring_mariadb, bring_pgbouncer
 
 PARTS = {"dev": DEV, "docs": DOCS, "pins": PINS}
-SERVERS = {"mariadb": "MariaDB", "browser": "Chromium"}
+SERVERS = {"mariadb": "MariaDB", "pgbouncer": "PgBouncer", "browser": "Chromium"}
+BRING = {
+    "mariadb": bring_mariadb,
+    "pgbouncer": lambda _: bring_pgbouncer(),
+    "browser": lambda _: bring_browser(),
+}
 
 
 def set_up(environment: Environment, name: str) -> None:
@@ -42,10 +48,7 @@ def bring(environment: Environment, part: Part) -> None:
 def bring_server(environment: Environment, name: str) -> None:
     try:
         with setup_lock():
-            if name == "mariadb":
-                bring_mariadb(environment)
-            else:
-                bring_browser()
+            BRING[name](environment)
     except LeftOut as error:
         if name == "browser" or nothing_may_be_left_out():
             raise SetupError(

@@ -1,7 +1,8 @@
-"""Takes an environment, brings what pip cannot: MariaDB and a browser.
+"""Takes an environment, brings what pip cannot: MariaDB, PgBouncer and a browser.
 
 Of MariaDB only the programs are installed (`mariadb-server-core`), not the package
 that creates a database and starts a service: the lab makes its own, elsewhere.
+Of PgBouncer there is only a package that does.
 """
 
 import os
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import debian
 from environment import MINOR, MYSQL, Environment
-from failure import LeftOut, SetupError
+from failure import LeftOut, SetupError, nothing_may_be_left_out
 
 SEARCHED = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 
@@ -30,6 +31,12 @@ def bring_mariadb(environment: Environment) -> None:
             environment.install(MYSQL)
         except SetupError as error:
             raise LeftOut("pip could not build mysqlclient, see above.") from error
+
+
+def bring_pgbouncer() -> None:
+    """Bring the pooler if nothing may be left out; its tests skip without it."""
+    if nothing_may_be_left_out() and not _found("pgbouncer"):
+        debian.install("pgbouncer")
 
 
 def bring_browser() -> None:

@@ -117,7 +117,7 @@ def test_without_a_python_the_ones_found_are_named(tmp_path: Path) -> None:
 def test_an_unknown_part_is_a_usage_error() -> None:
     done = run_setup("everything", PYTHON=sys.executable, PATH=os.environ["PATH"])
     assert done.returncode == 2
-    assert "dev, docs, pins, mariadb, browser" in done.stderr
+    assert "dev, docs, pins, mariadb, pgbouncer, browser" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ ignore_startup_parameters = extra_float_digits
 def pooled(site: Site) -> Iterator[dict[str, Any]]:
     """The entries of `DATABASES` that lead through a pooler."""
     if PROGRAM is None:
-        pytest.skip("pgbouncer is not installed")
+        pytest.skip("PgBouncer is not installed (apt-get install pgbouncer).")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     lines = "\n".join(
