@@ -23,8 +23,8 @@ PARTS = {"dev": DEV, "docs": DOCS, "pins": PINS}
 SERVERS = {"mariadb": "MariaDB", "pgbouncer": "PgBouncer", "browser": "Chromium"}
 BRING = {
     "mariadb": bring_mariadb,
-    "pgbouncer": lambda _: bring_pgbouncer(),
-    "browser": lambda _: bring_browser(),
+    "pgbouncer": bring_pgbouncer,
+    "browser": bring_browser,
 }
 
 

@@ -33,13 +33,13 @@ def bring_mariadb(environment: Environment) -> None:
             raise LeftOut("pip could not build mysqlclient, see above.") from error
 
 
-def bring_pgbouncer() -> None:
+def bring_pgbouncer(_: Environment) -> None:
     """Bring the pooler if nothing may be left out; its tests skip without it."""
     if nothing_may_be_left_out() and not _found("pgbouncer"):
         debian.install("pgbouncer")
 
 
-def bring_browser() -> None:
+def bring_browser(_: Environment) -> None:
     """Bring headless Chromium and its driver, or raise `LeftOut`."""
     wanted = {"chromium": "chromium", "chromedriver": "chromium-driver"}
     missing = [package for program, package in wanted.items() if not _found(program)]
