@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,10 @@ class Traces:
 
     def await_file(self, pattern: str) -> Path:
         """Return the first file that matches, as soon as there is one."""
-        until(lambda: any(self.path.glob(pattern)))
-        return next(self.path.glob(pattern))
+        # Found once: what `initdb` makes for a while is gone again soon.
+        found: list[Path] = []
+        until(lambda: found.extend(self.path.glob(pattern)) or bool(found))
+        return found[0]
 
     def assert_none_soon(self) -> None:
         until(lambda: not self.files and not self.processes)
