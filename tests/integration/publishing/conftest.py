@@ -51,8 +51,9 @@ def vendor(request):
 @pytest.fixture(scope="session")
 def sqlite_databases(tmp_path_factory):
     path = tmp_path_factory.mktemp("press")
-    engine = "django.db.backends.sqlite3"
-    return {a: {"ENGINE": engine, "NAME": f"{path}/{a}.db"} for a in ALIASES}
+    # Several publish at once, and each waits for all who came before it.
+    kind = {"ENGINE": "django.db.backends.sqlite3", "OPTIONS": {"timeout": 60}}
+    return {a: {**kind, "NAME": f"{path}/{a}.db"} for a in ALIASES}
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import contextlib
 import threading
-import time
 
 from django.db import connections, models
 from django.test.utils import CaptureQueriesContext
@@ -10,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from shoal.publishing import publish, unpublish
 from tests.integration.publishing.conftest import only
 from tests.integration.publishing.press.models import Article, Page, Section, Tag, Topic
+from tests.waiting import until
 
 DRAFT, PUBLIC = "press_draft", "press"
 WAITING = {
@@ -45,7 +45,7 @@ def in_a_thread(function, *args):
 
 def finish(*threads):
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
         assert not thread.is_alive()
         assert thread.failures == []
 
@@ -102,7 +102,7 @@ def test_older_state_never_overwrites_a_newer_one(press):
         change("new")
         threads.append(in_a_thread(publish_all))
         if press in WAITING:
-            until_somebody_waits(WAITING[press])
+            until(lambda: somebody_waits(WAITING[press]))
 
     with before_statement(PUBLIC, "INSERT", meanwhile):
         publish_all()
@@ -114,15 +114,10 @@ def publish_all():
     publish(Page.objects.all(), include=["sections"])
 
 
-def until_somebody_waits(question):
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        with connections[PUBLIC].cursor() as cursor:
-            cursor.execute(question)
-            if cursor.fetchone()[0]:
-                return
-        time.sleep(0.01)
-    raise AssertionError("nobody waited")
+def somebody_waits(question):
+    with connections[PUBLIC].cursor() as cursor:
+        cursor.execute(question)
+        return cursor.fetchone()[0]
 
 
 def test_many_at_once(press):

@@ -129,7 +129,7 @@ def test_all_shards_are_at_work_at_once(
             until(lambda: elsewhere.waiting() == [*SHARDS])
         finally:
             elsewhere.let_go(*SHARDS)
-        done.result(20)
+        done.result(50)
 
 
 @postgresql
@@ -146,7 +146,7 @@ def test_who_fails_stops_the_others(elsewhere: Elsewhere) -> None:
     with another() as run:
         done = run(write)
         try:
-            done.result(20)
+            done.result(50)
         finally:
             elsewhere.let_go(SECOND)
     assert names() == [""]
@@ -193,7 +193,7 @@ def test_two_that_write_the_same_rows_do_not_wait_for_ever(
     def crosswise(self: Any, sql: str, params: Any) -> None:
         mine, other = (FIRST, SECOND) if "one" in params else (SECOND, FIRST)
         if self.alias == other:
-            assert has[other].wait(20)
+            assert has[other].wait(50)
         execute(self, sql, params)
         if self.alias == mine:
             has[mine].set()
@@ -206,7 +206,7 @@ def test_two_that_write_the_same_rows_do_not_wait_for_ever(
 
     with another() as run:
         both = [run(lambda n=name: write(n)) for name in ("one", "two")]
-        assert [done.result(20) for done in both] == [4, 4]
+        assert [done.result(50) for done in both] == [4, 4]
     assert names() in ([["one"] * 4, ["two"] * 4])
 
 
@@ -224,7 +224,7 @@ def test_who_waits_for_a_lock_goes_on_once_it_is_free(
             until(lambda: not elsewhere_sees_writes(elsewhere))
         finally:
             elsewhere.let_go(SECOND)
-        made = done.result(20)
+        made = done.result(50)
     assert [products.get(pk=one.pk).name for one in made] == [p.name for p in fresh()]
 
 
@@ -321,10 +321,10 @@ def test_nobody_needs_a_thread_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None
     free, ran = threading.Event(), []
     with ThreadPoolExecutor(1) as pool, another() as run:
         monkeypatch.setattr(side_by_side, "_threads", pool)
-        pool.submit(free.wait, 30)
+        pool.submit(free.wait, 120)
         asked = [Fake(lambda n=n: ran.append(n)).asked() for n in range(4)]
         try:
-            run(lambda: side_by_side.ask(asked, "", ())).result(10)
+            run(lambda: side_by_side.ask(asked, "", ())).result(60)
         finally:
             free.set()
     assert sorted(ran) == [0, 1, 2, 3]

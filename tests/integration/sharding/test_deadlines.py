@@ -19,6 +19,7 @@ from shoal.topology.probe.asking import close, open_apart
 from tests.sharded.models import Product
 from tests.sharded.places import product_on
 from tests.sharded.shop import SHARDS, SHOP, setting
+from tests.waiting import until
 
 FIRST, SECOND, THIRD, FOURTH = SHARDS
 LONG = 20.0
@@ -98,15 +99,27 @@ def in_time(run: Any) -> DeadlineExceeded:
 def test_every_way_ends_in_time(slow: Any, shop: str, name: str) -> None:
     rows = ways(slow)[name]
     assert rows.explain().startswith(HEADS[name])
-    with deadline(SOON):
-        error = in_time(lambda: list(rows))
+    error = ended(rows, SOON)
     assert isinstance(error, OperationalError)
     assert error.hint == WAY_OUT
     if shop != "sqlite" and name in ("one shard", "scatter", "order", "groups"):
-        assert error.message == (
-            f"The deadline of 0.3 s passed before {THIRD!r} had answered a query on "
-            "'shop'."
-        )
+        if error.message == late(SOON):
+            return
+        # Others use the processor, and more shards than that one were late.
+        assert ended(rows, LONG / 4).message == late(LONG / 4)
+
+
+def ended(rows: Any, seconds: float) -> DeadlineExceeded:
+    with deadline(seconds):
+        return in_time(lambda: list(rows))
+
+
+def late(seconds: float) -> str:
+    """Return what is said where one shard has not answered."""
+    return (
+        f"The deadline of {seconds:g} s passed before {THIRD!r} had answered a query "
+        "on 'shop'."
+    )
 
 
 def test_what_is_in_time_is_answered(slow: Any) -> None:
@@ -143,14 +156,22 @@ def test_the_time_is_that_of_the_block(slow: Any) -> None:
     assert fast.count() == 4
 
 
+def is_answered() -> bool:
+    """Say whether a quick query is in time: not always where others use the machine."""
+    try:
+        return Product.objects.using(SHOP).count() == 4
+    except DeadlineExceeded:
+        return False
+
+
 def test_a_setting_gives_each_query_its_time(slow: Any) -> None:
     fast = Product.objects.using(SHOP)
     with override_settings(SHOAL=setting(TIMEOUT=SOON)):
         in_time(lambda: list(slow))
     with override_settings(SHOAL=setting(TIMEOUT=ENOUGH)):
         began = time.monotonic()
-        while time.monotonic() - began < 1.2 * ENOUGH:
-            assert fast.count() == 4
+        until(is_answered)
+        until(lambda: time.monotonic() - began > ENOUGH and is_answered())
     with override_settings(SHOAL=setting(TIMEOUT=SOON)):
         with deadline(None):
             assert fast.count() == 4

@@ -35,7 +35,7 @@ def others(function: Callable[[], Any]) -> Any:
 
     thread = threading.Thread(target=run)
     thread.start()
-    thread.join(20)
+    thread.join(60)
     return found[0]
 
 
@@ -115,11 +115,11 @@ def test_another_waits_until_the_end_of_the_transaction(
         list(locking().filter(name__in=(SECOND, THIRD)))
         thread = threading.Thread(target=other)
         thread.start()
-        waiting.wait(10)
+        assert waiting.wait(60)
         thread.join(0.3)
         assert thread.is_alive()
         order.append("done")
-    thread.join(20)
+    thread.join(60)
     assert order == ["done", SECOND, THIRD]
 
 

@@ -159,7 +159,7 @@ def test_processes_that_create_the_map_at_once(map_of_shop: list[Any]) -> None:
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    answers = {process.communicate(timeout=60)[0] for process in processes}
+    answers = {process.communicate(timeout=120)[0] for process in processes}
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert len(answers) == 1
     of_other = control("SELECT COUNT(*) FROM shoal_range WHERE cluster = 'other'")

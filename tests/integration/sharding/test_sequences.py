@@ -308,7 +308,7 @@ def test_threads_that_share_a_connection_take_turns(control: str) -> None:
     with Control(connection).transaction():
         thread.start()
         assert not entered.wait(0.5)
-    thread.join(20)
+    thread.join(60)
     assert entered.is_set()
 
 
@@ -336,7 +336,7 @@ def test_a_thread_waits_for_a_transaction_on_a_shared_connection(control: str) -
     thread.join(0.2)
     has_ended.set()
     connection.connection.execute("COMMIT")
-    thread.join(20)
+    thread.join(60)
     assert ended == [True]
 
 

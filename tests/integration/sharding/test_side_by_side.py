@@ -46,7 +46,7 @@ def test_nobody_leaves_while_a_thread_asks(
             self.connection, self.cursor = connection, connection.cursor()
 
         def execute(self, sql: str, params: Any) -> None:
-            all_begun.wait(timeout=10)
+            all_begun.wait(timeout=60)
             if self.connection is there[-1]:
                 monkeypatch.setattr(side_by_side, "wait", interrupted)
                 return
