@@ -30,17 +30,19 @@ class Sleeper:
 def test_each_is_told_in_its_turn() -> None:
     clock, told, now = Clock(), list[Any](), time.monotonic()
     late, early, done = Sleeper(told), Sleeper(told), Sleeper(told)
-    clock.add(now + 0.2, late)
-    clock.add(now + 0.05, early)
-    clock.add(now + 0.1, done)
-    done.is_over = True
-    assert late.rung.wait(10)
-    assert time.monotonic() >= now + 0.2
+    with clock._changed:
+        # Nobody is told before all of this is done, however long that takes.
+        clock.add(now + 1.0, late)
+        clock.add(now + 0.05, early)
+        clock.add(now + 0.1, done)
+        done.is_over = True
+    assert late.rung.wait(60)
+    assert time.monotonic() >= now + 1.0
     assert told == [early, late]
     clock.add(now, done)
     again = Sleeper()
     clock.add(time.monotonic(), again)
-    assert again.rung.wait(10)
+    assert again.rung.wait(60)
     assert not done.rung.is_set()
 
 
@@ -48,7 +50,7 @@ def test_no_time_is_too_far() -> None:
     clock, early = Clock(), Sleeper()
     clock.add(float("inf"), Sleeper())
     clock.add(time.monotonic() + 0.05, early)
-    assert early.rung.wait(10)
+    assert early.rung.wait(60)
 
 
 def test_one_that_is_deaf_keeps_nobody_waiting() -> None:
@@ -56,24 +58,24 @@ def test_one_that_is_deaf_keeps_nobody_waiting() -> None:
 
     class Deaf(Sleeper):
         def ring(self) -> None:
-            free.wait(10)
+            free.wait(120)
 
     other = Sleeper()
     clock.add(time.monotonic(), Deaf())
     clock.add(time.monotonic(), other)
-    assert other.rung.wait(5)
+    assert other.rung.wait(60)
     free.set()
 
 
 def test_a_new_process_has_a_clock_of_its_own() -> None:
     first = Sleeper()
     ring_at(time.monotonic(), first)
-    assert first.rung.wait(10)
+    assert first.rung.wait(60)
     pid = os.fork()
     if pid == 0:
         mine = Sleeper()
         ring_at(time.monotonic(), mine)
-        os._exit(0 if mine.rung.wait(10) else 1)
+        os._exit(0 if mine.rung.wait(60) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
@@ -84,32 +86,31 @@ def left(cluster: Cluster) -> float | None:
 
 def test_the_earliest_of_blocks_counts() -> None:
     assert left(SHOP) is None
-    assert left(SLOW) == pytest.approx(100, abs=1)
+    assert left(SLOW) == pytest.approx(100, abs=8)
     with deadline(50):
-        assert left(SHOP) == pytest.approx(50, abs=1)
-        assert left(SLOW) == pytest.approx(50, abs=1)
+        assert left(SHOP) == pytest.approx(50, abs=8)
+        assert left(SLOW) == pytest.approx(50, abs=8)
         with deadline(80):
-            assert left(SHOP) == pytest.approx(50, abs=1)
+            assert left(SHOP) == pytest.approx(50, abs=8)
         with deadline(10):
-            assert left(SHOP) == pytest.approx(10, abs=1)
+            assert left(SHOP) == pytest.approx(10, abs=8)
         with deadline(None):
             assert left(SHOP) is None
             assert left(SLOW) is None
     with deadline(200):
-        assert left(SLOW) == pytest.approx(200, abs=1)
+        assert left(SLOW) == pytest.approx(200, abs=8)
 
 
 def test_each_call_of_a_function_has_its_time() -> None:
     @deadline(50)
-    def first() -> float | None:
-        return left(SHOP)
+    def end() -> float:
+        found = end_for(SHOP)
+        assert found is not None
+        return found.at
 
-    was = first()
+    was = end()
     time.sleep(0.01)
-    now = first()
-    assert was is not None
-    assert now is not None
-    assert abs(was - now) < 0.01
+    assert end() >= was + 0.01
 
 
 @pytest.mark.parametrize("wrong", [0, -1, float("nan")])

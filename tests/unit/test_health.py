@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 from django.db import Error, OperationalError
+from tests.waiting import until
 
 from shoal.routing.context import Unit, current, set_current
 from shoal.routing.health import Health, State, Watch, judging
@@ -150,14 +151,14 @@ def watch() -> Iterator[Watch]:
     watch = Watch([SITE], asker=asker)
     yield watch
     watch.stop()
-    assert all(one.is_closed or one.given_up.is_set() for one in Unanswering.made)
+    # Its threads may need longer than it waits for them.
+    until(lambda: all(o.is_closed or o.given_up.is_set() for o in Unanswering.made))
 
 
-def until(reached: Callable[[], bool], within: float = 5.0) -> None:
-    end = time.monotonic() + within
-    while not reached():
-        assert time.monotonic() < end
-        time.sleep(0.005)
+def met(watch: Watch) -> None:
+    """Return when both servers have been looked at, and are well."""
+    watch.meet(SITE, within=30)
+    until(lambda: states(watch) == ["up", "up"])
 
 
 def states(watch: Watch) -> list[str]:
@@ -168,29 +169,34 @@ def test_nothing_begins_before_it_is_woken(watch: Watch) -> None:
     assert watch.is_usable("replica")
     assert not watch.has_reached("replica", at(1))
     assert Unanswering.made == []
-    watch.meet(SITE, within=5)
-    assert states(watch) == ["up", "up"]
+    met(watch)
     assert watch.has_reached("replica", at(1))
 
 
 @pytest.mark.alone
 def test_a_server_that_does_not_answer_is_left_out(watch: Watch) -> None:
-    def deaf(asker: Unanswering) -> Look:
-        if asker.of_replica:
-            asker.given_up.wait(30)
-            raise OperationalError("given up")
-        return well(asker)
+    def left_out_after() -> float:
+        answers = threading.Event()
 
-    watch.meet(SITE, within=5)
-    Unanswering.behave = deaf
-    begun = time.monotonic()
-    until(lambda: not watch.is_usable("replica"))
-    assert time.monotonic() - begun < 1
-    assert states(watch) == ["up", "silent"]
+        def deaf(asker: Unanswering) -> Look:
+            if asker.of_replica:
+                answers.wait(30)
+            return well(asker)
+
+        met(watch)
+        Unanswering.behave = deaf
+        took = until(lambda: not watch.is_usable("replica"))
+        assert states(watch) == ["up", "silent"]
+        Unanswering.behave = well
+        answers.set()
+        return took
+
+    # Not at each attempt: the machine may stand still for a while.
+    assert any(left_out_after() < 1 for _ in range(4))
 
 
 def test_a_suspected_primary_still_takes_writes(watch: Watch) -> None:
-    watch.meet(SITE, within=5)
+    met(watch)
     watch.suspect("primary", "one connection was lost")
     assert watch.health["primary"].state == "up"
     watch.suspect("replica", "one connection was lost")
@@ -200,7 +206,7 @@ def test_a_suspected_primary_still_takes_writes(watch: Watch) -> None:
 
 
 def test_a_parked_watch_forgets(watch: Watch) -> None:
-    watch.meet(SITE, within=5)
+    met(watch)
     watch.failed("primary", "gone")
     watch.park()
     watch.park()
@@ -209,8 +215,7 @@ def test_a_parked_watch_forgets(watch: Watch) -> None:
     under_way = answer(at(1), time.monotonic() - 1, is_replica=True)
     watch.saw(SITE, "replica", under_way)
     assert not watch.has_reached("replica", at(1))
-    watch.meet(SITE, within=5)
-    until(lambda: states(watch) == ["up", "up"])
+    met(watch)
 
 
 def test_pauses_grow_and_are_bounded(watch: Watch) -> None:
@@ -222,13 +227,13 @@ def test_pauses_grow_and_are_bounded(watch: Watch) -> None:
 
 
 def test_a_moment_counts_from_when_the_primary_was_heard_of(watch: Watch) -> None:
-    watch.meet(SITE, within=5)
-    now = time.time()
-    assert watch.has_reached("replica", Position.of_clock(now - 31))
-    assert not watch.has_reached("replica", Position.of_clock(now - 29))
+    met(watch)
     Unanswering.behave = lambda asker: (_ for _ in ()).throw(OperationalError("gone"))
     until(lambda: states(watch) == ["down", "down"])
     heard = watch.health["primary"].asked_at
+    moment = time.time() - (time.monotonic() - heard)
+    assert watch.has_reached("replica", Position.of_clock(moment - 31))
+    assert not watch.has_reached("replica", Position.of_clock(moment - 29))
     watch._clock = lambda: heard + 3600
     assert not watch.has_reached("replica", Position.of_clock(time.time() - 3600))
 

@@ -124,21 +124,21 @@ def test_one_scope_in_two_threads() -> None:
     def first() -> None:
         with stale("catalog"):
             with scope:
-                entered.wait(10)
+                entered.wait(60)
             after["first"] = dict(current().pins)
         left.set()
 
     def second() -> None:
         with scope:
-            entered.wait(10)
-            left.wait(10)
+            entered.wait(60)
+            left.wait(60)
         after["second"] = dict(current().pins)
 
     threads = [threading.Thread(target=run) for run in (first, second)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert after == {"first": {"catalog": False}, "second": {}}
 
 

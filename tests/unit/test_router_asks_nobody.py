@@ -5,7 +5,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,8 @@ class Well:
     """Says that a server is well, unless it was lost."""
 
     lost: Container[str] = ()
+    shown: Mapping[str, Position] = {}
+    """The positions of those that have one."""
 
     def __init__(self, alias: str, *args: Any) -> None:
         self.alias = alias
@@ -69,7 +71,11 @@ class Well:
             raise ConnectionError("gone")
         now = time.monotonic()
         return Look(
-            asked_at=now, answered_at=now, position=None, is_replica=None, age=None
+            asked_at=now,
+            answered_at=now,
+            position=Well.shown.get(self.alias),
+            is_replica=None,
+            age=None,
         )
 
     def __getattr__(self, name: str) -> Any:
@@ -94,6 +100,7 @@ def shut(
         for name in ("connect", "cursor", "ensure_connection", "get_new_connection"):
             monkeypatch.setattr(connection, name, refused)
     monkeypatch.setattr(Well, "lost", ())
+    monkeypatch.setattr(Well, "shown", {})
     editions = [e for e in get_topology().editions() if e.replicas]
     watch = Watch(editions, asker=Well)  # type: ignore[arg-type]
     monkeypatch.setattr(process, "_watch", watch)
@@ -118,10 +125,9 @@ def at(place: int) -> Position:
 
 def token(place: int) -> None:
     """Let the unit of work have a token, and one replica be at 100."""
-    now = time.monotonic()
-    look = Look(
-        asked_at=now, answered_at=now, position=at(100), is_replica=True, age=None
-    )
+    # The watch may look once more before anybody chooses.
+    Well.shown = {"catalog_r1": at(100)}
+    look = Well("catalog_r1").ask()
     get_watch().saw(get_topology().clusters["catalog"], "catalog_r1", look)
     current_unit().tokens["catalog"] = at(place)
 
