@@ -59,5 +59,7 @@ def sweep(place: Path) -> None:
     """Remove what runs have left that were killed: it would stay in memory."""
     for folder in place.glob(f"{PREFIX}*-*"):
         pid = folder.name.removeprefix(PREFIX).partition("-")[0]
-        if folder.stat().st_uid == os.getuid() and not Path("/proc", pid).exists():
-            shutil.rmtree(folder, ignore_errors=True)
+        # Another run may end, or sweep as well.
+        with contextlib.suppress(FileNotFoundError):
+            if folder.stat().st_uid == os.getuid() and not Path("/proc", pid).exists():
+                shutil.rmtree(folder, ignore_errors=True)

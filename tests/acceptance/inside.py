@@ -16,6 +16,11 @@ from django.apps import apps
 from django.test import Client
 from django.test.utils import setup_test_environment
 
+from shoal.routing.health import judging, watch
+
+PATIENCE = 60.0
+"""Seconds in which a server that is slow, as the machine may be, is not left out."""
+
 
 class Site:
     """The project as its own code sees it: `site.Order` is the model of that name."""
@@ -55,6 +60,7 @@ def main() -> None:
     order = json.load(sys.stdin)
     django.setup()
     setup_test_environment()
+    watch.SILENT_AFTER = judging.SETTLED_AFTER = PATIENCE
     functions: dict[str, Any] = {"Any": Any}
     exec(order["source"], functions)
     value = functions[order["name"]](Site(), *order["arguments"])

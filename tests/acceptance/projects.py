@@ -21,7 +21,7 @@ import psycopg
 from shoal.lab import LabServer
 
 HERE = Path(__file__).parent
-TIMEOUT = 120
+TIMEOUT = 240
 
 
 @dataclass(frozen=True, kw_only=True)

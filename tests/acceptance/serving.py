@@ -14,7 +14,7 @@ from urllib.request import HTTPCookieProcessor, ProxyHandler, Request, build_ope
 
 from tests.acceptance.projects import Project
 
-UP_WITHIN = 30.0
+UP_WITHIN = 120.0
 ADDRESS = re.compile(r"http://127\.0\.0\.1:[1-9]\d*")
 
 
@@ -43,7 +43,7 @@ class Visitor:
         return self.post("/login/", username=username, password=password)
 
     def _open(self, request: Request) -> Any:
-        with self._opener.open(request, timeout=30) as response:
+        with self._opener.open(request, timeout=60) as response:
             body = response.read().decode()
             kind = response.headers.get_content_type()
         return json.loads(body) if kind == "application/json" else body

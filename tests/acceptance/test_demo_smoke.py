@@ -143,6 +143,6 @@ def eventually(condition: Callable[[], object]) -> None:
 
 
 def listens(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 9):
         return True
     return False

@@ -74,7 +74,7 @@ def look_until_seen(site: Any, token: str, *clusters: str) -> Any:
     """Look until the replicas of these clusters are known to have caught up."""
     import time
 
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while True:
         page = site.client.get("/", headers={"Shoal-Token": token}).json()
         seen = all(page[name][1] == "caught up" for name in clusters)

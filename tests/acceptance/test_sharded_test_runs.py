@@ -172,7 +172,7 @@ def run(project: Path, options: str, program: str = "django") -> str:
         cwd=project,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -84,7 +84,7 @@ def test_the_control_database_is_made_and_dropped_once(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stderr

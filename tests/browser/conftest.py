@@ -17,7 +17,7 @@ from selenium.webdriver.chrome.service import Service
 from tests.browser.screen import Screen
 
 DEMO = Path(__file__).parents[2] / "examples" / "reviews" / "demo.py"
-UP_WITHIN = 180.0
+UP_WITHIN = 300.0
 OPTIONS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run"
     " --disable-background-networking --disable-component-update --disable-sync"
@@ -41,7 +41,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield address_in(said, demo)
         finally:
             demo.send_signal(signal.SIGINT)
-            assert demo.wait(60) == 0, said.read_text()
+            assert demo.wait(120) == 0, said.read_text()
 
 
 def address_in(said: Path, demo: "subprocess.Popen[bytes]") -> str:

@@ -16,7 +16,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 SIZES = {"phone": (390, 844), "desktop": (1280, 900)}
-WITHIN = 15
+WITHIN = 60
 TALLEST_SHOT = 3000
 
 STICKING_OUT = """

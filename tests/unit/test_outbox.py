@@ -49,5 +49,5 @@ def test_a_message_goes_as_json() -> None:
 def test_the_helper_for_tests_needs_no_settings() -> None:
     """The plugin of pytest is imported where there is no project."""
     subprocess.run(
-        [sys.executable, "-c", "import shoal.testing"], check=True, timeout=60
+        [sys.executable, "-c", "import shoal.testing"], check=True, timeout=240
     )

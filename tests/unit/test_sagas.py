@@ -223,7 +223,7 @@ def test_is_defined_in_models_before_those_of_shoal(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert (done.stdout, done.stderr) == ("<Saga 'booking': charge>\n", "")
