@@ -114,7 +114,7 @@ class Walk:
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
-            timeout=120,
+            timeout=240,
         )
 
     def _compare(self, command: Command, printed: str, block: Block) -> None:
