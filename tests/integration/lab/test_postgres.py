@@ -214,7 +214,7 @@ def test_replicas_follow_again_after_their_primary_was_down(postgres: Lab) -> No
     replica.stop()
     films.sql("TRUNCATE after_crash; INSERT INTO after_crash VALUES (7)")
     replica.start()
-    replica.wait_until_replayed()
+    replica.wait_until_replayed(timeout=60)
     assert replica.sql("SELECT a FROM after_crash") == [(7,)]
 
 
