@@ -33,7 +33,7 @@ def test_a_message_of_a_unit(post: str, received: list[outbox.Message]) -> None:
 def test_a_receiver_writes_on_two_clusters(post: str) -> None:
     broken = True
 
-    @outbox.receiver("both", cluster="target")
+    @outbox.receiver("both", cluster="target", retry=outbox.Retry(first=1000))
     def both(message: outbox.Message) -> None:
         with atomic("target", "source"):
             apply(message)
