@@ -111,7 +111,7 @@ def test_a_process_that_is_killed_loses_it(processes: Processes) -> None:
     assert processes.wait(pid, stopped=True) is None
     os.kill(pid, signal.SIGKILL)
     assert processes.wait(pid) == -signal.SIGKILL
-    ended_within(20)
+    until_ended()
     assert names(processes) == ["hotel", *STEPS]
 
 
@@ -122,7 +122,7 @@ def test_a_process_that_has_lost_its_connection_writes_no_more(
     pid = processes.start("order", at=INSIDE, stop=True)
     assert processes.wait(pid, stopped=True) is None
     end_sessions()
-    ended_within(20)
+    until_ended()
     done = names(processes)
     assert done == ["hotel", *STEPS]
     before = sagas.booking.state("order")
@@ -141,7 +141,7 @@ def test_a_step_commits_nothing_after_its_compensation(
     pid = processes.start("order", saga="counting", fails="one", **at)
     assert processes.wait(pid, stopped=True) is None
     end_sessions()
-    ended_within(20, "compensated")
+    until_ended("compensated")
     assert names(processes) == ["one", "one", "minus_one"]
     os.kill(pid, signal.SIGCONT)
     assert processes.wait(pid) == 1
@@ -149,9 +149,9 @@ def test_a_step_commits_nothing_after_its_compensation(
     assert ask("SELECT sum(number) FROM counted", alias="goods") == [(-2,)]
 
 
-def ended_within(seconds: float, how: str = "finished") -> None:
+def until_ended(how: str = "finished") -> None:
     """Resume until the server has seen that a process has gone."""
-    until(lambda: getattr(resume(), how), within=seconds)
+    until(lambda: getattr(resume(), how))
 
 
 def test_who_has_lost_its_turn_writes_no_more(ledger: str) -> None:
