@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import json
 import os
+import random
 import secrets
 import signal
 import subprocess
@@ -37,13 +38,13 @@ from tests.integration.transactions.asking import (
 )
 from tests.waiting import until
 
-WITHIN = 30.0
+WITHIN = 60.0
 KINDS = ("postgresql", "postgresql_15", "mariadb", "mixed")
 ROOT = Path(__file__).parents[3]
 LOCKED_AT_MOST = {
-    "postgresql": "SET lock_timeout = '3s'",
-    "mysql": "SET innodb_lock_wait_timeout = 3, lock_wait_timeout = 3",
-    "sqlite": "PRAGMA busy_timeout = 3000",
+    "postgresql": "SET lock_timeout = '15s'",
+    "mysql": "SET innodb_lock_wait_timeout = 15, lock_wait_timeout = 15",
+    "sqlite": "PRAGMA busy_timeout = 15000",
 }
 
 
@@ -109,7 +110,9 @@ class Site:
         """Be a coordinator that died, so many times; return its units."""
         home, *others = self.names
         identity = tables.create(home)
-        units = [secrets.token_hex(16) for _ in range(count)]
+        # No two write the same row: the second would wait for the first.
+        rows = random.sample(range(16**7), count)
+        units = [f"{row:07x}{secrets.token_hex(16)[7:]}" for row in rows]
         servers = {alias: tables.create(alias) for alias in others}
         with _deciding(home, units if is_decided else [], json.dumps(servers)):
             for number, alias in enumerate(others, start=1):
@@ -171,7 +174,7 @@ class Site:
     def command(self, *argv: str) -> "subprocess.CompletedProcess[str]":
         """Run `manage.py shoal ...` to its end."""
         process = self.popen("-m", "django", "shoal", *argv)
-        out, err = process.communicate(timeout=WITHIN * 2)
+        out, err = process.communicate(timeout=WITHIN)
         return subprocess.CompletedProcess(argv, process.returncode, out, err)
 
     # What is found.
@@ -245,8 +248,7 @@ class Work:
     def stopped(self, step: str) -> None:
         """Return when it has stopped itself there."""
         self.reached(step)
-        stat = Path(f"/proc/{self._process.pid}/stat")
-        until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T")
+        until(lambda: _is_stopped(self._process.pid))
 
     def go_on(self) -> None:
         assert self._process.stdin is not None
@@ -313,11 +315,19 @@ def _prepare(alias: str, names: Sequence[BranchName]) -> None:
 
 def kill(server: LabServer) -> None:
     """SIGKILL a server and all processes of it: nothing is written any more."""
+    # One that it begins meanwhile would outlive it, and keep it from starting again.
+    os.kill(server.pid, signal.SIGSTOP)
+    until(lambda: _is_stopped(server.pid))
     family = [server.pid, *_children(server.pid)]
     for pid in family:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     until(lambda: not any(map(runs, family)))
+
+
+def _is_stopped(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat").read_text()
+    return stat.rpartition(")")[2].split()[0] == "T"
 
 
 def _children(parent: int) -> list[int]:

@@ -798,7 +798,7 @@ def end_session(alias: str) -> None:
         cursor.execute(f"SELECT {asked}")
         [number] = cursor.fetchone()
     if is_postgresql:
-        assert ask(alias, f"SELECT pg_terminate_backend({number}, 10000)") == [(True,)]
+        assert ask(alias, f"SELECT pg_terminate_backend({number}, 30000)") == [(True,)]
         return
     ask(alias, f"KILL {number}")
     there = f"SELECT 1 FROM information_schema.processlist WHERE id = {number}"

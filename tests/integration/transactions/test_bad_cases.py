@@ -390,7 +390,7 @@ def test_a_server_that_was_only_read_and_is_lost_fails_no_unit_that_has_committe
 
     def lost(part: Part) -> None:
         if part.alias == "left":
-            asked = "SELECT pg_terminate_backend({}, 10000)"
+            asked = "SELECT pg_terminate_backend({}, 30000)"
             ask("left", asked.format(part.connection.connection.info.backend_pid))
         leave(part)
 
@@ -487,7 +487,7 @@ def send_all(alias: str, *statements: str) -> None:
 
 def until_gone(run: Callable[[], None]) -> None:
     """Of MariaDB's, others may finish it once its own session has ended."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30
     while True:
         try:
             return run()
@@ -542,7 +542,7 @@ def test_clocks_that_jump(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_several_recover_at_once(site: Site, count: int, is_decided: bool) -> None:
     units = site.leave_in_doubt(6, is_decided=is_decided)
     found: list[Recovery] = []
-    in_threads(count, lambda _: found.append(recover()))
+    in_threads(count, lambda _: found.append(recover(wait=30)))
     for one in found:
         assert one.left == []
         assert one.down == {}
@@ -558,7 +558,7 @@ def in_threads(count: int, work: Callable[[int], Any]) -> None:
 
     def run(number: int) -> None:
         try:
-            barrier.wait(10)
+            barrier.wait(30)
             work(number)
         except BaseException as error:
             raised.append(error)

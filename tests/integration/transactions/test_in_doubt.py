@@ -66,7 +66,7 @@ def test_counts_who_waits_for_a_row_and_who_waits_for_a_table(lab: Lab) -> None:
         try:
             for number, sql in enumerate(waiting, start=1):
                 pool.submit(server.sql, sql)
-                until(partial(is_waited_for_by, number), within=10)
+                until(partial(is_waited_for_by, number))
         finally:
             server.sql(f"ROLLBACK PREPARED '{gid}'")
     assert found() == []

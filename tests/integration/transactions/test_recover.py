@@ -11,7 +11,7 @@ import pytest
 
 from shoal.topology.probe.asking import close, open_apart
 from shoal.transactions.recovering import recover
-from tests.integration.transactions.apart import Site, number_of
+from tests.integration.transactions.apart import WITHIN, Site, number_of
 from tests.integration.transactions.asking import TRIO, ask, decided, prepared
 from tests.waiting import until
 
@@ -87,7 +87,7 @@ def test_watch_ends_by_ctrl_c(site: Site) -> None:
         units += site.leave_in_doubt(is_decided=False)
         until(lambda: prepared() == [])
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=WITHIN)
     assert (process.returncode, err) == (0, "")
     assert "committed" in out
     for alias in TRIO[1:]:
@@ -110,7 +110,7 @@ def test_a_database_of_sagas_that_is_down_keeps_nobody_waiting(site: Site) -> No
             said = process.stdout.readline()
             assert said, process.communicate()
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=WITHIN)
     assert (process.returncode, err) == (0, "")
     assert "sesame" not in said + out
 
@@ -121,7 +121,7 @@ def test_tables_are_made_where_they_can_be(site: Site) -> None:
     process = site.popen(
         "-m", "django", "shoal", "recover", "--create-tables", left=down
     )
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=WITHIN)
     assert process.returncode == 1
     assert "could not be made everywhere. 'left': " in err
     assert "sesame" not in err
