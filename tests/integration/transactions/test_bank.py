@@ -99,7 +99,7 @@ def bank(bank_kind: str, django_db_blocker: Any) -> Iterator[Site]:
             assert migrated.returncode == 0, migrated
             order = {"places": PLACES, "amount": BEGINS_WITH}
             opening = site.popen("-m", f"{MODULE}.opening", json.dumps(order))
-            _, err = opening.communicate(timeout=60)
+            _, err = opening.communicate(timeout=SLOW)
             assert opening.returncode == 0, err
             assert all(map(accounts, ALIASES))
             yield site
@@ -157,7 +157,7 @@ class Crowd:
             process.stdin.close()
             process.stdin = None
         for process in self._all:
-            _, err = process.communicate(timeout=60)
+            _, err = process.communicate(timeout=SLOW)
             assert process.returncode == 0, err
         self._all = []
 
@@ -191,7 +191,7 @@ def test_the_bank(bank: Site, tmp_path: Path) -> None:
                 crowd.end()
             require_whole(crowd.acknowledged())
         watch.send_signal(signal.SIGINT)
-        _, err = watch.communicate(timeout=30)
+        _, err = watch.communicate(timeout=SLOW)
         assert "Traceback" not in err, err
     told = crowd.acknowledged()
     print(f"{len(told)} transfers were told of, {dict(kills)} were killed")
@@ -227,7 +227,7 @@ def require_whole(told: set[str]) -> None:
         assert recovery.down == {}
         return recovery.left == []
 
-    until(is_settled)
+    until(is_settled, SLOW)
     assert prepared(*ALIASES) == []
     assert decided(*ALIASES) == []
     amounts = dict.fromkeys(PLACES, BEGINS_WITH)
