@@ -26,6 +26,7 @@ PAGE_HEADER = 40
 BUILTIN_LOCALE = 17
 """The first version that brings the locale C.UTF-8 itself."""
 PROMOTED_WITHIN = 60
+PAUSED_WITHIN = 60
 
 SETTINGS: Mapping[str, str] = {
     "wal_level": "logical",
@@ -174,11 +175,12 @@ class PostgresServer(LabServer):
         self._await_pause_state("not paused")
 
     def _await_pause_state(self, wanted: str) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PAUSED_WITHIN
         while self.ask("select pg_get_wal_replay_pause_state()") != [(wanted,)]:
             if time.monotonic() > deadline:
                 raise LabError(
-                    f"The replay of {self.name!r} is not {wanted!r} after 10 s.",
+                    f"The replay of {self.name!r} is not {wanted!r} "
+                    f"after {PAUSED_WITHIN} s.",
                     hint=f"Look into {str(self.log_path)!r}.",
                 )
             time.sleep(0.005)

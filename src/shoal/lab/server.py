@@ -211,7 +211,7 @@ class LabServer(ABC):
         self._promote()
         self._upstream = None
 
-    def wait_until_replayed(self, timeout: float = 10) -> None:
+    def wait_until_replayed(self, timeout: float = 60) -> None:
         """Return when this replica has applied all that its primary has by now."""
         upstream = self._must_be_replica("wait_until_replayed")
         position = upstream.position()
