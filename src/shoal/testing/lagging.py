@@ -15,6 +15,7 @@ from django.db import connections
 
 from shoal.errors import LaggingError
 from shoal.routing.context import current, current_unit
+from shoal.routing.health import get_watch
 from shoal.routing.scopes import Function, Scope
 from shoal.routing.tokens import catch_up
 from shoal.testing.copies import Copy, copy_of
@@ -24,7 +25,7 @@ from shoal.testing.pausing import replay_paused
 from shoal.topology import Cluster, cluster_named, get_topology
 from shoal.types import ClusterName
 
-SEEN_WITHIN = 2.0
+SEEN_WITHIN = 10.0
 """Seconds for the watch to see what real replicas show when a block begins."""
 
 
@@ -108,6 +109,9 @@ def _with_replicas(names: tuple[ClusterName, ...]) -> list[Cluster]:
 def _held_back(edition: Cluster) -> Iterator[None]:
     observer = current().observer
     if not isinstance(observer, MirrorObserver):
+        # A watch that first sees the primary after a write cannot tell for how long
+        # the replicas have been without it, and would soon leave them out.
+        get_watch().meet(edition, within=SEEN_WITHIN)
         with replay_paused(edition):
             # What this unit of work has written by now, replicas show.
             catch_up([edition.name], within=SEEN_WITHIN)
