@@ -16,8 +16,7 @@ from shoal.routing import choices, export_token, retrying, unit_of_work, with_to
 from shoal.routing.context import Unit, begin
 from shoal.routing.health import get_watch
 from tests.project.catalog.models import Product, Tag
-
-REPLICAS = {"catalog_r1", "catalog_r2"}
+from tests.replicas import REPLICAS, caught_up
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -33,8 +32,7 @@ def paused(servers: Lab) -> Iterator[None]:
         "CREATE OR REPLACE FUNCTION hit(text) RETURNS void LANGUAGE sql AS "
         "'INSERT INTO catalog_tag (name) VALUES ($1)'",
     )
-    for name in REPLICAS:
-        servers[name].wait_until_replayed()
+    caught_up(servers)
     with servers["catalog_r1"].replay_paused(), servers["catalog_r2"].replay_paused():
         yield
 
@@ -90,7 +88,7 @@ def test_a_commit_by_hand_that_comes_late(paused: None) -> None:
     watch = get_watch()
     with unit_of_work():
         run("catalog", "BEGIN", "INSERT INTO catalog_tag (name) VALUES ('odd')")
-        assert watch.look_again("catalog", within=5)
+        assert watch.look_again("catalog", within=30)
         run("catalog", "COMMIT")
         token = export_token()
     with with_token(token):
@@ -102,7 +100,7 @@ def test_who_answers_last_carries_the_latest_position(servers: Lab) -> None:
     one, other = Unit(), Unit()
     with begin(one):
         Product.objects.create(name="one")
-    assert get_watch().look_again("catalog", within=5)
+    assert get_watch().look_again("catalog", within=30)
     with begin(other):
         Product.objects.create(name="other")
         export_token()
@@ -111,6 +109,7 @@ def test_who_answers_last_carries_the_latest_position(servers: Lab) -> None:
     assert one.tokens["catalog"].reaches(other.tokens["catalog"])
 
 
+@pytest.mark.alone
 def test_a_primary_that_goes_deaf_after_the_write(servers: Lab) -> None:
     """Its position cannot be had: the token is the time, and nobody waits for long."""
     found: dict[str, float | str] = {}
@@ -129,10 +128,10 @@ def test_a_primary_that_goes_deaf_after_the_write(servers: Lab) -> None:
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    thread.join(10)
+    thread.join(60)
     os.kill(int(found["pid"]), signal.SIGCONT)
     assert not thread.is_alive()
-    assert float(found["took"]) < 5
+    assert float(found["took"]) < 15
     with with_token(str(found["token"])):
         assert Product.objects.get().name == "kettle"
         assert choices()["catalog"].alias == "catalog"

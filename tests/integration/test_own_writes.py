@@ -22,8 +22,7 @@ from shoal.routing import (
 from shoal.testing import served_by
 from shoal.transactions import atomic
 from tests.project.catalog.models import Product, Tag
-
-REPLICAS = {"catalog_r1", "catalog_r2"}
+from tests.replicas import REPLICAS, caught_up
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -34,8 +33,7 @@ pytestmark = [
 @pytest.fixture
 def paused(servers: Lab) -> Iterator[None]:
     """Both replicas show what they show now, until the end of the test."""
-    for name in REPLICAS:
-        servers[name].wait_until_replayed()
+    caught_up(servers)
     with servers["catalog_r1"].replay_paused(), servers["catalog_r2"].replay_paused():
         yield
 
@@ -64,8 +62,7 @@ def test_a_replica_that_has_caught_up_serves_the_token(servers: Lab) -> None:
     with unit_of_work():
         Product.objects.create(name="kettle")
         token = export_token()
-    for name in REPLICAS:
-        servers[name].wait_until_replayed()
+    caught_up(servers)
     for _ in range(20):
         with with_token(token):
             assert served_by(Product) in REPLICAS
@@ -170,8 +167,7 @@ def test_raw_sql_that_writes_sets_a_token(servers: Lab, sql: str) -> None:
             "CREATE OR REPLACE FUNCTION add_tag(text) RETURNS void LANGUAGE sql "
             "VOLATILE AS 'INSERT INTO catalog_tag (name) VALUES ($1)'"
         )
-    for name in REPLICAS:
-        servers[name].wait_until_replayed()
+    caught_up(servers)
     with servers["catalog_r1"].replay_paused(), servers["catalog_r2"].replay_paused():
         with unit_of_work():
             with connection.cursor() as cursor:
@@ -218,7 +214,7 @@ def test_fresh_waits_for_a_replica(servers: Lab) -> None:
     with unit_of_work():
         Product.objects.create(name="kettle")
         assert served_by(Product) == "catalog"
-        with fresh("catalog", wait=10):
+        with fresh("catalog", wait=30):
             assert served_by(Product) in REPLICAS
             assert Product.objects.get().name == "kettle"
 
@@ -278,6 +274,7 @@ def test_the_same_under_async(paused: None) -> None:
     ],
 )
 def test_a_bad_cookie_is_as_none(servers: Lab, token: str) -> None:
+    caught_up(servers)
     client = Client()
     client.cookies["shoal_token"] = token
     for response in (

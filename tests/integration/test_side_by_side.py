@@ -21,8 +21,7 @@ from shoal.routing.health import get_watch
 from shoal.testing.mirrors import observed_by
 from tests.integration.test_lagging import shop
 from tests.project.catalog.models import Product, Tag
-
-REPLICAS = {"catalog_r1", "catalog_r2"}
+from tests.replicas import REPLICAS, caught_up
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -33,8 +32,7 @@ pytestmark = [
 @pytest.fixture
 def paused(servers: Lab) -> Iterator[None]:
     """Both replicas show what they show now, until the end of the test."""
-    for name in REPLICAS:
-        servers[name].wait_until_replayed()
+    caught_up(servers)
     with servers["catalog_r1"].replay_paused(), servers["catalog_r2"].replay_paused():
         yield
 
@@ -121,8 +119,8 @@ def pause(servers: Lab) -> Iterator[Callable[[], None]]:
     with contextlib.ExitStack() as paused:
 
         def pause() -> None:
+            caught_up(servers)
             for name in REPLICAS:
-                servers[name].wait_until_replayed()
                 paused.enter_context(servers[name].replay_paused())
 
         yield pause
@@ -240,8 +238,7 @@ def half() -> None:
 def test_a_procedure_that_commits_and_fails(servers: Lab) -> None:
     with connections["catalog"].cursor() as cursor:
         cursor.execute(PROCEDURE)
-    for name in REPLICAS:
-        servers[name].wait_until_replayed()
+    caught_up(servers)
     with (
         servers["catalog_r1"].replay_paused(),
         servers["catalog_r2"].replay_paused(),

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ import psycopg
 import pytest
 
 from shoal.lab import Lab, Postgres
+from tests.waiting import until
 
 PROJECT = Path(__file__).parent / "project"
-TIMEOUT = 60
+TIMEOUT = 180
 SHOAL = {
     "CLUSTERS": {
         "accounts": {"APPS": ["contenttypes"]},
@@ -119,6 +120,19 @@ class Project:
         done = self.end(self.python(EACH, json.dumps(commands), **environ))
         return [Done(*one) for one in done.data]
 
+    def each_until(
+        self, seen: Callable[..., bool], *commands: Sequence[str]
+    ) -> list[Done]:
+        """Run several command lines, and all of them again until this was seen."""
+        found: list[Done] = []
+
+        def look() -> bool:
+            found[:] = self.each(*commands)
+            return seen(*found)
+
+        until(look, within=TIMEOUT)
+        return found
+
     def python(self, *argv: str, **environ: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
             [sys.executable, "-c", *argv],
@@ -141,11 +155,31 @@ class Project:
         found = {name for (name,) in self.ask(alias, sql)}
         return {name for name in found if not name.startswith("shoal_")}
 
+    def has_received(self) -> bool:
+        """Say whether the replica has what is written so far, replayed or not."""
+        written = self.servers["north"].position()
+        ask = f"SELECT pg_last_wal_receive_lsn() >= '{written}'::pg_lsn"
+        return self.servers["north_r1"].ask(ask) == [(True,)]
+
     def applied(self, alias: str, app: str) -> list[str]:
         if "django_migrations" not in self.tables(alias):
             return []
         sql = f"SELECT name FROM django_migrations WHERE app = '{app}' ORDER BY name"
         return [name for (name,) in self.ask(alias, sql)]
+
+
+def states_of(top: Done) -> dict[str, str]:
+    """Return the state of each server, by alias."""
+    return {alias: server["state"] for alias, server in servers_of(top.data).items()}
+
+
+def servers_of(data: Any) -> dict[str, Any]:
+    return {
+        server["alias"]: server
+        for cluster in data["clusters"]
+        for edition in cluster["editions"]
+        for server in edition["servers"]
+    }
 
 
 def connect(database: Mapping[str, Any]) -> dict[str, Any]:

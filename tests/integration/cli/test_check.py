@@ -3,6 +3,7 @@
 from typing import Any
 
 from tests.integration.cli.conftest import Done, Project
+from tests.waiting import until
 
 
 def messages(project: Project, *, code: int) -> dict[str, Any]:
@@ -61,6 +62,7 @@ def test_a_replica_that_lags(project: Project) -> None:
     project.shoal["CLUSTERS"]["library"]["MAX_LAG"] = 0.001
     with project.servers["north_r1"].replay_paused():
         project.ask("library", "CREATE TABLE anything (id int)")
+        until(project.has_received)
         found = messages(project, code=0)["shoal.W007"]
     assert found["message"].startswith("The replica 'library_r1' (north_r1) is ")
     assert "behind 'library'; MAX_LAG is 0.001 s." in found["message"]

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from shoal.lab import Lab, MariaDB, mariadb_available
-from tests.integration.cli.conftest import Project
-from tests.integration.cli.test_status import servers_of
+from tests.integration.cli.conftest import Done, Project, servers_of, states_of
 
 pytestmark = pytest.mark.mariadb
 
@@ -47,12 +46,27 @@ def test_migrates_both(mixed: Project, mariadb: Lab) -> None:
     assert "nothing wrong" in mixed.shoal_command("check").stdout
 
 
+def are_known(top: Done, *others: Done) -> bool:
+    """Say whether `top` has come to know both servers in its short time."""
+    servers = servers_of(top.data)
+    return (
+        servers["press_r1"]["lag_transactions"] is not None
+        and servers["press"]["rows_per_second"] is not None
+    )
+
+
+def are_up(top: Done) -> bool:
+    return states_of(top)["press"] == states_of(top)["press_r1"] == "up"
+
+
 def test_shows_what_a_replica_has_yet_to_replay(mixed: Project, mariadb: Lab) -> None:
     look = ["top", "--json", "--every", "0.3"]
     mariadb["press_r1"].wait_until_replayed()
     with mariadb["press_r1"].replay_paused():
         mariadb["press"].sql("CREATE TABLE one (id int); CREATE TABLE two (id int)")
-        top, status, text = mixed.each(look, ["status", "--json"], ["status"])
+        top, status, text = mixed.each_until(
+            are_known, look, ["status", "--json"], ["status"]
+        )
     for found in (servers_of(top.data), servers_of(status.data)):
         assert found["press_r1"]["lag_transactions"] == 2
         assert found["press_r1"]["lag_bytes"] is None
@@ -61,7 +75,7 @@ def test_shows_what_a_replica_has_yet_to_replay(mixed: Project, mariadb: Lab) ->
     assert servers_of(top.data)["press_r1"]["server"] == "press_r1"
     assert "2 transactions" in text.stdout
     mariadb["press_r1"].wait_until_replayed()
-    (again,) = mixed.each(look)
+    (again,) = mixed.each_until(are_up, look)
     replica = servers_of(again.data)["press_r1"]
     assert (replica["state"], replica["lag_transactions"]) == ("up", 0)
     assert replica["lag_seconds"] == 0.0
@@ -76,7 +90,7 @@ from shoal.routing.health import stop_watching
 
 registry = CollectorRegistry()
 registry.register(Collector())
-until = time.monotonic() + 10
+until = time.monotonic() + 30
 
 def seen(unit, cluster):
     name, labels = f"shoal_replica_lag_{unit}", {"cluster": cluster}

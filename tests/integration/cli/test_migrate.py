@@ -170,7 +170,7 @@ def test_the_second_ctrl_c_undoes_the_migration_at_hand_everywhere(
 ) -> None:
     project.shoal_command("migrate", "press", "0002")
     with psycopg.connect(**connect(project.databases["press_draft"])) as somebody:
-        somebody.execute("SET idle_in_transaction_session_timeout = '60s'")
+        somebody.execute("SET idle_in_transaction_session_timeout = '300s'")
         somebody.execute("LOCK TABLE press_issue IN ACCESS EXCLUSIVE MODE")
         with project.start("shoal", "migrate") as process:
             waits = "SELECT 1 FROM pg_locks WHERE NOT granted"

@@ -11,6 +11,7 @@ from django.db import connections
 
 from shoal.lab import Lab, MariaDB, mariadb_available
 from shoal.topology.probe import ServerFacts, probe
+from tests.waiting import until
 
 Register = Callable[..., str]
 
@@ -55,13 +56,14 @@ def test_a_deaf_server_does_not_hold_up_the_others(
 ) -> None:
     register("east", lab["east"].alias)
     with socket.create_server(("127.0.0.1", 0)) as deaf:
-        register("deaf", lab["east"].alias, PORT=str(deaf.getsockname()[1]))
+        port = str(deaf.getsockname()[1])
+        register("deaf", lab["east"].alias, PORT=port, OPTIONS={"connect_timeout": 60})
         began = time.monotonic()
-        facts = probe(["deaf", "east"], deadline=0.7)
-        assert time.monotonic() - began < 10
+        facts = probe(["deaf", "east"], deadline=3)
+        assert time.monotonic() - began < 30
     assert facts["east"].reachable
     assert facts["deaf"].trouble == "silent"
-    assert facts["deaf"].error == "no answer within 0.7 s"
+    assert facts["deaf"].error == "no answer within 3 s"
 
 
 def test_the_driver_gives_up_first_where_the_project_says_so(
@@ -70,7 +72,7 @@ def test_the_driver_gives_up_first_where_the_project_says_so(
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         port = str(deaf.getsockname()[1])
         register("deaf", lab["east"].alias, PORT=port, OPTIONS={"connect_timeout": 2})
-        (facts,) = probe(["deaf"], deadline=30).values()
+        (facts,) = probe(["deaf"], deadline=60).values()
     assert facts.trouble == "silent"
     assert "timeout" in facts.error
 
@@ -122,6 +124,8 @@ def test_a_pool_is_left_alone(lab: Lab, register: Register) -> None:
 def mariadb() -> Iterator[Lab]:
     assert mariadb_available(), "mariadbd is missing: deselect with -m 'not mariadb'."
     with Lab(MariaDB("sums", replicas=("sums_r1",))) as servers:
+        servers["sums_r1"].wait_until_replayed()
+        until(servers["sums_r1"].follows)
         yield servers
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from shoal.lab import Lab, MariaDB, Postgres
-from tests.integration.cli.conftest import Done, Project
+from tests.integration.cli.conftest import TIMEOUT, Done, Project, states_of
+from tests.waiting import until
 
 SHARDS = ("stock_0", "stock_1", "stock_2", "stock_3")
 VENDORS = {
@@ -69,6 +70,15 @@ class Stock(Project):
         opened = contextlib.closing(sqlite3.connect(database["NAME"]))
         with opened as connection, connection:
             return connection.execute(sql).fetchall()
+
+    def wait_until_left(self) -> None:
+        """Return when the server has noticed that whoever was killed is gone."""
+        ask = (
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE datname = 'control' OR datname LIKE 'stock%'"
+        )
+        if self.server is not None:
+            until(lambda: self.server.ask(ask) == [(0,)])
 
     def columns(self, alias: str, table: str = "stock_review") -> list[str]:
         sql = f"SELECT name FROM pragma_table_info('{table}')"
@@ -245,8 +255,9 @@ def die_between_commits(stock: Stock, *names: str) -> None:
     """
     stock.shoal["CLUSTERS"]["stock"]["TWO_PHASE"] = False
     with stock.python(DIE, *names) as process:
-        _, stderr = process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=TIMEOUT)
     assert process.returncode == -9, stderr
+    stock.wait_until_left()
     last = names[-1]
     have = [any(n.startswith(last) for n in stock.applied(a)) for a in SHARDS[:3]]
     assert have == [True, False, False]
@@ -316,8 +327,9 @@ def test_a_run_that_was_killed_while_it_committed_is_on_all_shards_or_none(
     stock: Stock, step: str, by: str, applied: bool
 ) -> None:
     with stock.python(DIE_DECIDED, step) as process:
-        _, stderr = process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=TIMEOUT)
     assert process.returncode == -9, stderr
+    stock.wait_until_left()
     fate = "committed" if applied else "rolled back"
     if by == "shoal":
         done = stock.shoal_command("migrate", "stock", "0003")
@@ -340,7 +352,8 @@ def test_a_run_that_was_killed_while_it_committed_is_on_all_shards_or_none(
 def test_a_run_that_died_before_its_first_migration(stock: Stock) -> None:
     stock.shoal["CLUSTERS"]["stock"]["TWO_PHASE"] = False
     with stock.python(DIE, "0000") as process:
-        process.communicate(timeout=60)
+        process.communicate(timeout=TIMEOUT)
+    stock.wait_until_left()
     have = [bool(stock.columns(a, "django_migrations")) for a in SHARDS[:3]]
     assert have == [True, False, False]
     said = "'stock_1' lacks the table of migrations that other shards of 'stock' have."
@@ -447,12 +460,17 @@ def test_a_map_that_is_gone(stock: Stock) -> None:
     assert "shoal.E032" in [one["id"] for one in check]
 
 
+def are_known(*found: Done) -> bool:
+    """Say whether `top` has met all servers in its short time."""
+    return not {"silent", "unknown"} & set(states_of(found[-1]).values())
+
+
 @only("postgresql")
 def test_a_shard_that_is_down(stock: Stock) -> None:
     stock.shoal_command("migrate")
     stock.databases["stock_1"]["PORT"] = "1"
-    found: list[Done] = stock.each(
-        ["status"], ["check"], ["migrate"], ["top", "--json"]
+    found = stock.each_until(
+        are_known, ["status"], ["check"], ["migrate"], ["top", "--json"]
     )
     assert [done.code for done in found] == [1, 1, 1, 0]
     for done in found[:3]:

@@ -1,12 +1,11 @@
 """`manage.py shoal status` on real servers, well and unwell."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from shoal.lab import Lab, Postgres
-from tests.integration.cli.conftest import Project
+from tests.integration.cli.conftest import Project, servers_of
 
 
 @pytest.fixture(scope="module")
@@ -20,15 +19,6 @@ def spare() -> Iterator[Lab]:
         )
     ) as servers:
         yield servers
-
-
-def servers_of(data: Any) -> dict[str, Any]:
-    return {
-        server["alias"]: server
-        for cluster in data["clusters"]
-        for edition in cluster["editions"]
-        for server in edition["servers"]
-    }
 
 
 def test_shows_who_serves_what(project: Project) -> None:

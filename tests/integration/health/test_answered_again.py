@@ -9,6 +9,7 @@ from asgiref.sync import async_to_sync
 from django.db import OperationalError, connections
 from django.test import AsyncClient, Client
 
+from shoal.lab import LabServer
 from shoal.routing import unit_of_work
 from tests.integration.health import views
 from tests.integration.health.conftest import Fleet
@@ -105,10 +106,16 @@ def test_many_requests_in_flight(fleet: Fleet) -> None:
 
     with ThreadPoolExecutor(50) as pool:
         codes = pool.map(get, range(50))
-        until(lambda: views.served.count("catalog_r1") > 10)
+        until(lambda: asleep(fleet["catalog_r1"]) > 10)
         fleet["catalog_r1"].stop()
         assert list(codes) == [200] * 50
     assert len(views.served) > 60
+
+
+def asleep(server: LabServer) -> int:
+    """Return how many sessions of a server are inside `pg_sleep` by now."""
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+    return int(server.ask(waits)[0][0])
 
 
 def test_a_query_that_stood_in_the_way_of_replay(fleet: Fleet) -> None:
@@ -117,17 +124,20 @@ def test_a_query_that_stood_in_the_way_of_replay(fleet: Fleet) -> None:
     for alias in ("catalog_r1", "catalog_r2"):
         fleet[alias].wait_until_replayed()
 
+    def drop(alias: str) -> None:
+        until(lambda: asleep(fleet[alias]))
+        fleet["catalog"].sql("DROP TABLE doomed")
+
     def cancel(alias: str) -> None:
         if len(views.served) > 1:
             return
+        dropping = threading.Thread(target=drop, args=[alias])
         with connections[alias].cursor() as cursor:
-            cursor.execute("SELECT * FROM doomed")
-            drop = threading.Timer(0.1, fleet["catalog"].sql, ["DROP TABLE doomed"])
-            drop.start()
+            dropping.start()
             try:
-                cursor.execute("SELECT one, pg_sleep(10) FROM doomed")
+                cursor.execute("SELECT one, pg_sleep(30) FROM doomed")
             finally:
-                drop.join()
+                dropping.join()
 
     views.meanwhile[0] = cancel
     assert Client().get("/twice/").status_code == 200

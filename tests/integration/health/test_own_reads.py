@@ -26,7 +26,6 @@ def who_reads(token: str) -> str:
         return choices()["catalog"].alias
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("hours", [-5, 5])
 def test_the_clock_jumps(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch, hours: int
@@ -38,7 +37,7 @@ def test_the_clock_jumps(
         assert who_reads(token) == "catalog"
         assert who_reads(create("pan")) == "catalog"
         assert fleet.serving("catalog_r1")
-    until(lambda: who_reads(token) in REPLICAS, 2)
+    until(lambda: who_reads(token) in REPLICAS)
 
 
 def test_no_stale_read_of_what_was_not_flushed(fleet: Fleet) -> None:
@@ -55,7 +54,7 @@ def test_no_stale_read_of_what_was_not_flushed(fleet: Fleet) -> None:
 
 
 def read_on_a_replica(count: int) -> None:
-    with fresh("catalog", wait=5):
+    with fresh("catalog", wait=30):
         assert Product.objects.count() == count
         assert choices()["catalog"].alias in REPLICAS
 
@@ -66,7 +65,7 @@ OFFSET = "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint % 8192"
 @pytest.mark.alone
 @pytest.mark.parametrize("switch", [False, True])
 def test_an_idle_primary_at_the_beginning_of_a_page(fleet: Fleet, switch: bool) -> None:
-    token = create("kettle")
+    tokens: list[str] = []
     fill = (
         "DO $$ DECLARE room int; BEGIN FOR n IN 1..200 LOOP "
         "room := 8192 - (pg_current_wal_insert_lsn() - '0/0')::bigint % 8192; "
@@ -75,13 +74,18 @@ def test_an_idle_primary_at_the_beginning_of_a_page(fleet: Fleet, switch: bool) 
         "repeat('x', greatest(least(room - 56 - n % 9, 7000), 1))); "
         "END LOOP; END $$"
     )
-    fleet["catalog"].sql("SELECT pg_switch_wal()" if switch else fill)
-    with unit_of_work(), connections["catalog"].cursor() as cursor:
-        cursor.execute("SELECT pg_logical_emit_message(false, '', '')")
+
+    def end_a_page() -> bool:
+        """Say whether the token is of that place: servers write there by themselves."""
         fleet["catalog"].sql("SELECT pg_switch_wal()" if switch else fill)
-        token = export_token()
-    assert fleet["catalog"].sql(OFFSET)[0][0] in (24, 40)
-    until(lambda: who_reads(token) in REPLICAS, 2)
+        with unit_of_work(), connections["catalog"].cursor() as cursor:
+            cursor.execute("SELECT pg_logical_emit_message(false, '', '')")
+            fleet["catalog"].sql("SELECT pg_switch_wal()" if switch else fill)
+            tokens.append(export_token())
+        return fleet["catalog"].sql(OFFSET)[0][0] in (24, 40)
+
+    until(end_a_page)
+    until(lambda: who_reads(tokens[-1]) in REPLICAS, 10)
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ def run(fleet: Fleet, script: str, **more: dict[str, Any]) -> str:
         },
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
@@ -135,7 +135,7 @@ warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarnin
 import time
 
 def meet():
-    until = time.monotonic() + 10
+    until = time.monotonic() + 30
     while any(h.state != "up" for h in get_watch().health.values()):
         assert time.monotonic() < until
         time.sleep(0.01)
@@ -160,7 +160,7 @@ if not pid:
 assert os.waitpid(pid, 0)[1] == 0
 assert get_watch() is before
 seen = {alias: health.asked_at for alias, health in before.health.items()}
-until = time.monotonic() + 10
+until = time.monotonic() + 30
 while any(before.health[alias].asked_at == at for alias, at in seen.items()):
     assert time.monotonic() < until
     time.sleep(0.01)
@@ -186,7 +186,7 @@ children = [context.Process(target=child, args=[results]) for _ in range(3)]
 for one in children:
     one.start()
 for one in children:
-    one.join(20)
+    one.join(60)
     assert one.exitcode == 0
 assert [results.get() for _ in children] == [4, 4, 4]
 assert get_watch() is before

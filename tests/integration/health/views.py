@@ -81,11 +81,11 @@ def streamed(request: HttpRequest) -> HttpResponseBase:
 
 
 def sleeping(request: HttpRequest) -> HttpResponse:
-    """Be in flight until `awake`, inside a query."""
+    """Be in flight inside a query, on the first replica for longer than it lives."""
     alias = Product.objects.all().db
     served.append(alias)
     with connections[alias].cursor() as cursor:
-        cursor.execute("SELECT pg_sleep(%s)", [0.5 if alias != "catalog" else 0])
+        cursor.execute("SELECT pg_sleep(%s)", [30 if alias == "catalog_r1" else 0.1])
     return JsonResponse([alias], safe=False)
 
 

@@ -50,7 +50,7 @@ def nothing() -> None:
 
 @app.task
 def wait_at_the_gate() -> bool:
-    return gate.wait(timeout=20)
+    return gate.wait(timeout=60)
 
 
 @app.task

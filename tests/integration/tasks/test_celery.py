@@ -21,9 +21,10 @@ from shoal.errors import SettingsError
 from shoal.routing import choices, export_token, unit_of_work
 from shoal.testing import served_by
 from tests.integration.tasks import app as tasks
-from tests.integration.tasks.working import REPLICAS, result, working
+from tests.integration.tasks.working import result, working
 from tests.project.catalog.models import Product
 from tests.project.urls import urlpatterns as views_of_the_project
+from tests.replicas import REPLICAS, caught_up
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -56,8 +57,7 @@ def test_a_task_without_a_token_reads_a_replica(paused: None) -> None:
 
 def test_a_replica_that_has_caught_up_serves_the_task(servers: Any) -> None:
     Product.objects.create(name="kettle")
-    for name in REPLICAS:
-        servers[name].wait_until_replayed()
+    caught_up(servers)
     assert result(tasks.server.delay()) in REPLICAS
 
 

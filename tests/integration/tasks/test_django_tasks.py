@@ -8,8 +8,8 @@ from django.db import connections
 
 from shoal.routing import export_token, unit_of_work, with_token
 from shoal.testing import served_by
-from tests.integration.tasks.working import REPLICAS
 from tests.project.catalog.models import Product
+from tests.replicas import REPLICAS
 
 django_tasks = pytest.importorskip("django.tasks", reason="It came with Django 6.0.")
 immediate = pytest.importorskip("django.tasks.backends.immediate")

@@ -18,8 +18,9 @@ import shoal.contrib.celery  # noqa: F401  It connects Celery's signals.
 from shoal.lab import Lab
 from shoal.routing import unit_of_work
 from tests.integration.tasks import app as tasks
-from tests.integration.tasks.working import REPLICAS, result
+from tests.integration.tasks.working import result
 from tests.project.catalog.models import Product
+from tests.replicas import REPLICAS
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = ["-m", "celery", "-A", "tests.integration.tasks.process", "worker"]
@@ -62,7 +63,7 @@ def processes(transactional_db: None, tmp_path: Path) -> Iterator[Both]:
         assert process.poll() is None, (tmp_path / "log").read_text()
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=20)
+        process.wait(timeout=60)
         sender.close()
 
 

@@ -11,8 +11,6 @@ from celery.worker import state
 from shoal.routing.health import stop_watching
 from tests.integration.tasks.app import app
 
-REPLICAS = ("catalog_r1", "catalog_r2")
-
 
 @contextlib.contextmanager
 def working(pool: str, concurrency: int = 1) -> Iterator[None]:
@@ -24,6 +22,7 @@ def working(pool: str, concurrency: int = 1) -> Iterator[None]:
             app,
             perform_ping_check=False,
             loglevel="WARNING",
+            shutdown_timeout=60,
             **options,
         ):
             yield
@@ -36,4 +35,4 @@ def working(pool: str, concurrency: int = 1) -> Iterator[None]:
 
 def result(sent: Any) -> Any:
     """Return what a task returns, or raise what it raises."""
-    return sent.get(timeout=10, interval=0.02)
+    return sent.get(timeout=60, interval=0.02)
