@@ -11,7 +11,7 @@ from shoal.errors import PrimaryUnavailable
 from shoal.routing import choices, export_token, unit_of_work, with_token
 from tests.integration.health.conftest import REPLICAS, Fleet
 from tests.project.catalog.models import Product
-from tests.waiting import until
+from tests.waiting import quickest, until
 
 pytestmark = [
     pytest.mark.shoal(mirror_replicas=False),
@@ -53,6 +53,17 @@ def test_reads_go_on_and_writes_say_so(without_primary: None, fleet: Fleet) -> N
     fleet["catalog"].start()
     until(lambda: fleet.state("catalog") == "up")
     Product.objects.create(name="pan")
+
+
+@pytest.mark.alone
+def test_a_primary_that_is_back_is_seen_soon(fleet: Fleet) -> None:
+    def come_back() -> float:
+        fleet["catalog"].stop()
+        until(lambda: fleet.state("catalog") == "down")
+        fleet["catalog"].start()
+        return until(lambda: fleet.state("catalog") == "up")
+
+    assert quickest(come_back, enough=1.5) < 1.5
 
 
 def test_a_write_that_finds_its_connection_cut(fleet: Fleet) -> None:

@@ -99,7 +99,7 @@ def test_a_promotion_and_what_follows(spare: Fleet, load: Load) -> None:
     visitor.post("/names/", {"name": "before"})
     until(lambda: load.by.issuperset(REPLICAS))
     spare["catalog_r1"].promote()
-    until(lambda: spare.state("catalog_r1") == "promoted")
+    until(lambda: spare.state("catalog_r1") == "promoted", 10)
     assert not spare.serving("catalog_r1")
     wait_for_more(load)
     wait_for_more(load)
