@@ -6,7 +6,6 @@ the value goes as JSON to the last line of stdout.
 """
 
 import json
-import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -15,11 +14,6 @@ import django
 from django.apps import apps
 from django.test import Client
 from django.test.utils import setup_test_environment
-
-from shoal.routing.health import judging, watch
-
-PATIENCE = 60.0
-"""Seconds in which a server that is slow, as the machine may be, is not left out."""
 
 
 class Site:
@@ -56,11 +50,9 @@ class Site:
 
 
 def main() -> None:
-    sys.path[0] = os.getcwd()
     order = json.load(sys.stdin)
     django.setup()
     setup_test_environment()
-    watch.SILENT_AFTER = judging.SETTLED_AFTER = PATIENCE
     functions: dict[str, Any] = {"Any": Any}
     exec(order["source"], functions)
     value = functions[order["name"]](Site(), *order["arguments"])

@@ -21,6 +21,7 @@ import psycopg
 from shoal.lab import LabServer
 
 HERE = Path(__file__).parent
+PATIENT = HERE / "patient.py"
 TIMEOUT = 240
 
 
@@ -165,6 +166,5 @@ class Project:
             "arguments": arguments,
         }
         environ = {"DJANGO_SETTINGS_MODULE": "config.settings", **environ}
-        return self.python(
-            "-W", "error", str(HERE / "inside.py"), stdin=json.dumps(order), **environ
-        )
+        program = [str(PATIENT), str(HERE / "inside.py")]
+        return self.python("-W", "error", *program, stdin=json.dumps(order), **environ)

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, ProxyHandler, Request, build_opener
 
-from tests.acceptance.projects import Project
+from tests.acceptance.projects import PATIENT, Project
 
 UP_WITHIN = 120.0
 ADDRESS = re.compile(r"http://127\.0\.0\.1:[1-9]\d*")
@@ -56,7 +56,7 @@ def served(project: Project, **environ: str) -> Iterator[str]:
     with said.open("w") as output:
         command = ["manage.py", "runserver", "--noreload", "127.0.0.1:0"]
         server = subprocess.Popen(
-            [sys.executable, "-u", *command],
+            [sys.executable, "-u", str(PATIENT), *command],
             cwd=project.directory,
             env={**project.environ, **environ},
             stdout=output,
