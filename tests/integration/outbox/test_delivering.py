@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -324,6 +325,33 @@ def in_thread() -> None:
         deliver()
     finally:
         connections.close_all()
+
+
+@only("postgresql", "mariadb")
+def test_the_last_attempt_is_taken_from_nobody(
+    post: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another worker comes when it is counted, and not begun yet."""
+    calls = []
+
+    @outbox.receiver("once", retry=outbox.Retry(attempts=1, first=0))
+    def once(message: outbox.Message) -> None:
+        calls.append(message)
+
+    class Meanwhile(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if vars(record).get("event") == "attempt_begun":
+                logger.removeHandler(self)
+                other = threading.Thread(target=in_thread)
+                other.start()
+                other.join(WITHIN)
+
+    send("once")
+    logger = logging.getLogger("shoal.transactions.outbox")
+    caplog.set_level(logging.DEBUG, logger=logger.name)
+    logger.addHandler(Meanwhile())
+    tally = deliver()
+    assert (tally.delivered, tally.left.dead, len(calls)) == (1, 0, 1)
 
 
 @only("postgresql", "mariadb")

@@ -29,6 +29,11 @@ logger = logging.getLogger("shoal.transactions.outbox")
 Outcome: TypeAlias = Literal["delivered", "failed", "missed"]
 """`missed`: somebody else has it, or it may not be tried now."""
 _LINE = 500
+_LAST = 60.0
+"""
+Seconds at least that the last attempt has before the message is a dead letter: between
+its count and its lock, another worker would take the one at work for gone.
+"""
 _GONE = "The worker was gone before the end of each attempt."
 
 
@@ -63,7 +68,8 @@ class Attempts:
                 self.box.bury(row, _GONE)
                 _tell("message_dead", row, logging.ERROR, error=_GONE)
                 return "failed"
-            lease = retry.pause(row.message.attempts + 1)
+            number = row.message.attempts + 1
+            lease = max(retry.pause(number), _LAST if number >= retry.attempts else 0)
             begun = self.box.begin_attempt(row, lease)
             _tell("attempt_counted", begun)
         _tell("attempt_begun", begun)
