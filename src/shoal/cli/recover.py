@@ -2,7 +2,7 @@
 
 import argparse
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ from shoal.transactions.saga import (
 from shoal.transactions.saga.places import known_aliases
 from shoal.types import Alias
 
+SHORTEST, LONGEST = 0.05, 86400.0
 KINDS = ("finished", "compensated", "waiting", "running", "stuck", "unknown")
 """Of runs, in the order in which a report tells of them."""
 
@@ -75,8 +76,10 @@ def usage_error(options: Mapping[str, Any]) -> str | None:
     """Return what is wrong with how the arguments go together."""
     if options["watch"] and options["json"]:
         return "--json writes one document, and --watch does not end"
-    if options["every"] <= 0 or options["wait"] < 1:
-        return "--every and --wait are seconds above 0"
+    if not SHORTEST <= options["every"] <= LONGEST:
+        return f"--every takes seconds, from {SHORTEST:g} to {LONGEST:g}"
+    if not 1 <= options["wait"] <= LONGEST:
+        return f"--wait takes seconds, from 1 to {LONGEST:g}"
     return None
 
 
@@ -101,10 +104,11 @@ def run(options: Mapping[str, Any], screen: Screen) -> None:
     """Finish what can be finished; raise `ShoalError` if something stays."""
     if options["create_tables"]:
         _create_tables()
-    if options["retry"] is not None:
-        retry(options["retry"] or None)
+    # Before all others go on.
     if options["settle"]:
         settle(options["settle"])
+    if options["retry"] is not None:
+        retry(options["retry"] or None)
     if options["watch"]:
         _watch(options, screen.out)
         return
@@ -132,11 +136,11 @@ def _create_tables() -> None:
         )
 
 
-def one_pass(wait: int) -> Pass:
+def one_pass(wait: int, *, may_go_on: Callable[[], bool] = lambda: True) -> Pass:
     recovery = recover(wait=wait)
     discover()
     up = [alias for alias in known_aliases() if alias not in recovery.down]
-    return Pass(recovery=recovery, sagas=resume(aliases=up))
+    return Pass(recovery=recovery, sagas=resume(aliases=up, may_go_on=may_go_on))
 
 
 def _hint(done: Pass) -> str:
@@ -183,7 +187,7 @@ def _watch(options: Mapping[str, Any], console: Console) -> None:
     before = None
     with stopped_by_signals() as stop:
         while not stop.is_set():
-            done = one_pass(options["wait"])
+            done = one_pass(options["wait"], may_go_on=lambda: not stop.is_set())
             said = as_json(done)
             if said != before and (_has_news(done) or before is not None):
                 show(done, console)

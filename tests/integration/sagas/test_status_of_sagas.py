@@ -1,12 +1,16 @@
-"""What `manage.py shoal status` tells of sagas."""
+"""What `manage.py shoal status` and `shoal recover` tell of sagas, and do."""
 
 import contextlib
 import io
 import json
+import os
+import signal
+from datetime import timedelta
 from typing import Any
 
 from django.core.management import CommandError, call_command
 from django.db import connections
+from django.utils import timezone
 
 from shoal.transactions import saga
 from shoal.transactions.saga import Fail, Retry, Run
@@ -67,6 +71,65 @@ def test_runs_that_wait_and_that_are_stuck(ledger: str, settings: Any) -> None:
     fact = "The compensation of 'one' failed. Fail: [bold]by hand"
     assert f"trip/c is stuck: {fact}\n" in text
     assert ask("SELECT count(*) FROM shoal_saga") == [(3,)]
+
+
+def test_who_settles_some_and_retries_the_others(ledger: str, settings: Any) -> None:
+    only_here(settings)
+    trip = saga("trip", using="ledger")
+    is_mended = []
+
+    @trip.step(retries=0)
+    def one(run: Run) -> None:
+        raise Fail
+
+    @one.compensate
+    def two(run: Run) -> None:
+        if not is_mended:
+            raise Fail
+
+    assert [trip.start(key).state for key in ("a", "b")] == ["stuck", "stuck"]
+    is_mended.append(True)
+    assert "trip/b is compensated" in recover("--retry", "--settle", "trip/a")
+    assert states(trip, "a", "b") == ["settled", "compensated"]
+
+
+def test_a_signal_ends_the_watch_after_the_run_at_hand(
+    ledger: str, settings: Any
+) -> None:
+    only_here(settings)
+    ran = []
+    an_hour_ago = timezone.now() - timedelta(hours=1)
+    trip = saga("trip", using="ledger", clock=lambda: an_hour_ago)
+
+    @trip.step
+    def one(run: Run) -> None:
+        if run.attempt == 1:
+            raise Retry(60)
+
+    @trip.step
+    def two(run: Run) -> None:
+        ran.append(run.saga_key)
+        if len(ran) == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    for key in ("a", "b", "c"):
+        trip.start(key)
+    said = recover("--watch")
+    assert ran == ["a"]
+    assert "trip/a is finished." in said
+    assert "trip/b" not in said
+    assert states(trip, "a", "b", "c") == ["finished", "running", "running"]
+
+
+def recover(*options: str) -> str:
+    out = io.StringIO()
+    call_command("shoal", "recover", *options, stdout=out, no_color=True)
+    return out.getvalue()
+
+
+def states(trip: saga, *keys: str) -> list[str | None]:
+    found = [trip.state(key) for key in keys]
+    return [standing and standing.state for standing in found]
 
 
 def only_here(settings: Any) -> None:

@@ -63,8 +63,11 @@ def test_what_stays_in_doubt_is_named(site: Site) -> None:
     ("arguments", "said"),
     [
         (("--watch", "--json"), "--json writes one document"),
-        (("--wait", "0"), "seconds above 0"),
-        (("--every", "0"), "seconds above 0"),
+        (("--wait", "0"), "--wait takes seconds, from 1 to 86400"),
+        (("--wait", "86401"), "--wait takes seconds, from 1 to 86400"),
+        (("--every", "0"), "--every takes seconds, from 0.05 to 86400"),
+        (("--every", "nan"), "--every takes seconds, from 0.05 to 86400"),
+        (("--every", "1e10"), "--every takes seconds, from 0.05 to 86400"),
         (("--every", "soon"), "invalid float value"),
     ],
 )

@@ -5,7 +5,7 @@ May run any number of times, on any machine, at the same time as others: a run t
 another process has is left to it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from django.db import Error, connections
@@ -61,12 +61,18 @@ def discover() -> None:
     autodiscover_modules(MODULE)
 
 
-def resume(*, clock: Clock = now, aliases: Iterable[Alias] | None = None) -> Report:
+def resume(
+    *,
+    clock: Clock = now,
+    aliases: Iterable[Alias] | None = None,
+    may_go_on: Callable[[], bool] = lambda: True,
+) -> Report:
     """
     Run what is due, on every database that has sagas, or on some.
 
     Each run is a unit of work of its own, and reads from primaries. A database that is
-    down does not keep the others waiting: it is among `Report.down`, with why.
+    down does not keep the others waiting: it is among `Report.down`, with why. Where it
+    may not go on, it ends after the run at hand, and says nothing of the others.
     """
     discover()
     refuse_transaction("What resumes sagas")
@@ -74,7 +80,7 @@ def resume(*, clock: Clock = now, aliases: Iterable[Alias] | None = None) -> Rep
     down: dict[Alias, str] = {}
     for alias in known_aliases() if aliases is None else aliases:
         try:
-            for kind, standing in _resumed(alias, clock):
+            for kind, standing in _resumed(alias, clock, may_go_on):
                 found.setdefault(kind, []).append(standing)
         except Error as error:
             down[alias] = as_line(error, connections.settings[alias])
@@ -83,18 +89,27 @@ def resume(*, clock: Clock = now, aliases: Iterable[Alias] | None = None) -> Rep
     )
 
 
-def _resumed(alias: Alias, clock: Clock) -> Iterator[tuple[str, Standing]]:
+def _resumed(
+    alias: Alias, clock: Clock, may_go_on: Callable[[], bool]
+) -> Iterator[tuple[str, Standing]]:
     """Run what is due on one database; yield what has ended, and what is left."""
+    if not may_go_on():
+        return
     with opened(alias) as ledger:
-        for standing in _run(ledger, clock):
+        for standing in _run(ledger, clock, may_go_on):
             if standing.is_over:
                 yield standing.state, standing
-        for standing in left(ledger):
-            yield _kind(standing, alias), standing
+        if may_go_on():
+            for standing in left(ledger):
+                yield _kind(standing, alias), standing
 
 
-def _run(ledger: Ledger, clock: Clock) -> Iterator[Standing]:
+def _run(
+    ledger: Ledger, clock: Clock, may_go_on: Callable[[], bool]
+) -> Iterator[Standing]:
     for standing in due(ledger, seconds(clock())):
+        if not may_go_on():
+            return
         saga = _saga(standing, ledger.alias)
         if saga is None:
             continue
