@@ -13,7 +13,7 @@ from shoal.cli.stopping import stopped_by_signals
 from shoal.errors import OutboxError
 from shoal.transactions.outbox import deliver
 from shoal.transactions.outbox.asking import drop, revive
-from shoal.transactions.outbox.sources import sources
+from shoal.transactions.outbox.sources import checked, sources
 from shoal.transactions.outbox.values import Tally
 from shoal.transactions.outbox.watching import Standing
 from shoal.types import Alias
@@ -67,8 +67,7 @@ def usage_error(options: Mapping[str, Any]) -> str | None:
 def run(options: Mapping[str, Any], screen: Screen) -> None:
     """Deliver; raise `OutboxError` if a message was not, and should have been."""
     chosen = arguments.aliases(options["database"])
-    aliases = [alias for alias in sources() if not chosen or alias in chosen]
-    _refuse_others(chosen, aliases)
+    aliases = checked(chosen) if chosen else sources()
     dropped = drop(aliases, options["drop"])
     asked = options["retry_dead"]
     revived = 0 if asked is None else revive(aliases, asked)
@@ -79,16 +78,6 @@ def run(options: Mapping[str, Any], screen: Screen) -> None:
     else:
         _show(tallies, screen)
     _judge(tallies)
-
-
-def _refuse_others(chosen: Sequence[Alias], aliases: Sequence[Alias]) -> None:
-    for alias in chosen:
-        if alias not in aliases:
-            raise OutboxError(
-                f"No message is sent in {alias!r}: it is a replica, or a sharded "
-                "alias, whose messages are on its shards.",
-                hint=f"These have some: --database {' '.join(aliases) or '...'}.",
-            )
 
 
 def _watch(aliases: Sequence[Alias], every: float) -> dict[Alias, Tally]:

@@ -566,6 +566,24 @@ def test_tasks_are_handed_messages(post: str) -> None:
 
 
 @only("postgresql")
+def test_the_databases_are_named(post: str, received: list[outbox.Message]) -> None:
+    send("noted")
+    assert outbox.deliver([]) == {}
+    assert list(outbox.deliver("target")) == ["target"]
+    assert outbox.deliver("source")["source"].delivered == 1
+    fact = "Messages of 'sauce' cannot be delivered: it is not in DATABASES."
+    with pytest.raises(OutboxError, match=fact) as refused:
+        outbox.deliver(["source", "sauce"])
+    assert "Did you mean 'source'?" in str(refused.value)
+
+
+def test_a_receiver_without_a_topic_is_refused(post: str) -> None:
+    receiver: Any = outbox.receiver
+    with pytest.raises(OutboxError, match="which is no text") as refused:
+        receiver(apply)
+    assert 'Name the topic: @outbox.receiver("...").' in str(refused.value)
+
+
 def test_names_of_receivers_are_their_own(post: str) -> None:
     with pytest.raises(OutboxError, match="has no name that is only its own"):
         outbox.receiver("mail")(lambda message: None)

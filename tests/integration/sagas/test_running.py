@@ -343,7 +343,7 @@ def test_an_operator_has_seen_to_it(ledger: str) -> None:
     charge = booking.step(raising(saga.Fail()))
     charge.compensate(raising(saga.Fail("by hand")))
     assert booking.start("a").state == "stuck"
-    (settled,) = settle(["trip/a"])
+    (settled,) = settle("trip/a")
     assert settled.is_over
     assert resume() == resume()
     assert resume().is_clean

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from django.db import Error, close_old_connections
 
 from shoal.errors import ShoalError
-from shoal.transactions.outbox.sources import discover, refuse_inside, sources
+from shoal.transactions.outbox.sources import checked, discover, refuse_inside, sources
 from shoal.transactions.outbox.values import Tally
 from shoal.types import Alias
 
@@ -18,12 +18,12 @@ logger = logging.getLogger("shoal.transactions.outbox")
 
 
 def deliver(
-    using: Sequence[Alias] | None = None,
+    using: Alias | Sequence[Alias] | None = None,
     *,
     may_go_on: Callable[[], bool] = lambda: True,
 ) -> dict[Alias, Tally]:
     """
-    Deliver all that is due in these databases, or in all; return what was done.
+    Deliver all that is due in one database, in several or in all; return what was done.
 
     A database that cannot be asked says so in its tally, and others are gone on with.
     Raises `OutboxError` inside of a transaction.
@@ -32,7 +32,8 @@ def deliver(
 
     refuse_inside()
     discover()
-    aliases = list(using or sources())
+    chosen = [using] if isinstance(using, str) else using
+    aliases = sources() if chosen is None else checked(chosen)
     tallies = {alias: _deliver_from(alias, may_go_on) for alias in aliases}
     if may_go_on():
         # What is sent in one database is received on others.

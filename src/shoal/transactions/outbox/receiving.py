@@ -100,6 +100,12 @@ def receiver(
     defined unless given, must stay the same while messages are under way.
     """
 
+    if not isinstance(topic, str):
+        raise OutboxError(
+            f"A receiver has the topic {topic!r}, which is no text.",
+            hint='Name the topic: @outbox.receiver("...").',
+        )
+
     def register(function: Function) -> Function:
         add(topic, function, cluster=cluster, name=name, retry=retry)
         return function

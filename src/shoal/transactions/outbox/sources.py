@@ -1,10 +1,12 @@
 """Takes the settings, gives the databases that messages are in, and who delivers."""
 
+from collections.abc import Iterable
+
 from django.db import connections
 from django.utils.module_loading import autodiscover_modules
 
 from shoal.conf import is_configured
-from shoal.errors import OutboxError
+from shoal.errors import OutboxError, did_you_mean
 from shoal.topology import get_topology
 from shoal.transactions.outbox.addressing import is_sharded
 from shoal.types import Alias
@@ -20,6 +22,24 @@ def sources() -> list[Alias]:
         and not is_sharded(alias)
         and topology.primary_of_replica(alias) is None
     ]
+
+
+def checked(aliases: Iterable[Alias]) -> list[Alias]:
+    """Return them, or raise `OutboxError` for one in which no message can be."""
+    known = sources()
+    for alias in aliases:
+        if alias not in connections:
+            raise OutboxError(
+                f"Messages of {alias!r} cannot be delivered: it is not in DATABASES.",
+                hint=did_you_mean(alias, known),
+            )
+        if alias not in known:
+            raise OutboxError(
+                f"No message is sent in {alias!r}: it is empty in DATABASES, a "
+                "replica, or a sharded alias, whose messages are on its shards.",
+                hint=f"These have some: {', '.join(map(repr, known)) or 'none'}.",
+            )
+    return list(aliases)
 
 
 def discover() -> None:
