@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from shoal.transactions.outbox.box import Box
 
 MOST = 1000
+"""Messages that receivers may send in turn."""
 
 
 def deliver_all(*using: Alias) -> "list[Message]":
@@ -30,17 +31,21 @@ def deliver_all(*using: Alias) -> "list[Message]":
 
     discover()
     delivered: list[Message] = []
+    most: int | None = None
     while True:
         before = len(delivered)
-        for alias in using or tuple(filter(_is_allowed, sources())):
-            box = in_own_transaction(alias)
-            if box.is_there():
-                delivered += _deliver(box)
+        aliases = using or tuple(filter(_is_allowed, sources()))
+        boxes = [box for box in map(in_own_transaction, aliases) if box.is_there()]
+        if most is None:
+            most = MOST + sum(box.waiting().waiting for box in boxes)
+        for box in boxes:
+            delivered += _deliver(box)
         if len(delivered) == before:
             return delivered
-        if len(delivered) > MOST:
+        if len(delivered) > most:
             raise OutboxError(
-                f"More than {MOST} messages were delivered, and there may be more.",
+                f"Receivers have sent more than {MOST} messages, and there may be more "
+                "to come.",
                 hint="Does a receiver send what it receives?",
             )
 

@@ -6,8 +6,9 @@ import pytest
 from django.db import connections, transaction
 
 from shoal.errors import OutboxError
-from shoal.testing import TestCase, deliver_all
-from shoal.transactions import atomic, outbox
+from shoal.testing import TestCase, TransactionTestCase, deliver_all
+from shoal.transactions import atomic, outbox, saga
+from shoal.transactions.saga import defining
 from tests.integration.outbox.conftest import applied, ask, left, send
 from tests.integration.outbox.post.models import Order
 from tests.integration.outbox.post.receivers import apply
@@ -92,6 +93,41 @@ def test_errors_are_the_tests_own(case: Any) -> None:
     assert not connections["source"].in_atomic_block
 
 
+def test_many_are_delivered(
+    case: Any, received: list[outbox.Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shoal.testing.messages.MOST", 10)
+
+    def body() -> None:
+        for number in range(25):
+            send("noted", number, key="a" if number % 2 else None)
+        assert len(deliver_all()) == 25
+
+    case(body)
+
+
+def test_nothing_outlasts_a_test_that_commits(
+    case: Any, received: list[outbox.Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(defining, "_registry", {})
+    trip = saga("trip", using="source")
+    trip.step(cluster="target")(str)
+
+    def body() -> None:
+        outbox.receiver("applied", cluster="target")(apply)
+        send("applied", 1)
+        send("noted", 2)
+        assert [m.body for m in deliver_all("source")] == [1, 2]
+        send("noted", 3)
+        assert trip.start("a").is_finished
+
+    case(body, TransactionTestCase)
+    assert left() == 0
+    assert trip.state("a") is None
+    for table in ("shoal_received", "shoal_saga_mark"):
+        assert ask("target", f"SELECT count(*) FROM {table}") == [(0,)]
+
+
 def test_an_endless_chain_ends(case: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shoal.testing.messages.MOST", 100)
 
@@ -102,7 +138,7 @@ def test_an_endless_chain_ends(case: Any, monkeypatch: pytest.MonkeyPatch) -> No
 
     def body() -> None:
         send("echo")
-        with pytest.raises(OutboxError, match="More than 100 messages"):
+        with pytest.raises(OutboxError, match="sent more than 100 messages"):
             deliver_all()
 
     case(body)
