@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 import threading
 import time
@@ -444,6 +445,23 @@ def test_a_task_that_was_cancelled_is_a_failure(
     send("noted")
     tally = deliver()
     assert (tally.failed, tally.delivered) == (1, 1)
+
+
+def test_an_async_receiver_that_does_not_look_so(post: str) -> None:
+    """What it returns is waited for, or the message would be gone unread."""
+    seen = []
+
+    async def look(message: outbox.Message) -> None:
+        seen.append((message.body, await Order.objects.using("source").acount()))
+
+    @outbox.receiver("looked", cluster="target")
+    @functools.wraps(look)
+    def decorated(message: outbox.Message) -> Any:
+        return look(message)
+
+    send("looked", 7)
+    assert deliver().delivered == 1
+    assert seen == [(7, 0)]
 
 
 @only("postgresql")
