@@ -92,6 +92,7 @@ def are_well(top: Done, table: Done) -> bool:
     return (
         set(states_of(top).values()) == {"up"}
         and replica["position"] == primary["position"]
+        and replica["lag_bytes"] is not None
         and (replica["rows_per_second"] or 0) > 1000
         and table.stdout.split().count("up") == len(servers)
     )
@@ -127,8 +128,9 @@ def test_shows_who_reads_where(project: Project) -> None:
 
 
 def are_met(top: Done, *others: Done) -> bool:
-    states = states_of(top)
-    return states["library"] == states["library_r1"] == "up"
+    states, replica = states_of(top), servers_of(top.data)["library_r1"]
+    met = states["library"] == states["library_r1"] == "up"
+    return met and replica["lag_bytes"] is not None
 
 
 def is_level(status: Done) -> bool:
