@@ -9,9 +9,10 @@ from shoal.cli.migrate.choice import (
     choose,
     refuse_problems,
 )
+from shoal.cli.migrate.report import DatabaseReport, MigrateReport, failure
 from shoal.cli.migrate.steps import Step, next_round, ranks, rounds
 from shoal.conf import SHARDED_ENGINE, parse
-from shoal.errors import MigrateError
+from shoal.errors import CannotPrepare, MigrateError
 from shoal.topology import Topology
 from shoal.topology.clusters import build
 from shoal.topology.probe import ServerFacts, ServerProblem
@@ -189,3 +190,28 @@ def test_the_database_of_a_shard_is_nobody_elses() -> None:
         chosen("shop", shop_1="3")
     with pytest.raises(MigrateError, match=r"'shop_0' of 'shop' is the same .* 'main'"):
         chosen("main", "shop", shop_0="1")
+
+
+def failed_on(alias: str, error: Exception) -> DatabaseReport:
+    return DatabaseReport(
+        alias=alias, server=alias, done=(), remaining=(A1,), failed=A1, error=error
+    )
+
+
+def test_one_error_that_kept_several_from_their_commit_is_told_once() -> None:
+    """Not as if each of these servers had said it."""
+    full = CannotPrepare("The server 'east' is full.")
+    alone = MigrateError("No such column.")
+    databases = (
+        failed_on("west", full),
+        failed_on("east", full),
+        failed_on("north", alone),
+    )
+    error = failure(MigrateReport(databases=databases, skipped={}, seconds=0.0))
+    assert error is not None
+    assert error.args[0] == (
+        "3 databases failed:\n"
+        "- a.0001 failed on 'west', 'east', which commit together: "
+        "The server 'east' is full.\n"
+        "- a.0001 failed on 'north': No such column."
+    )

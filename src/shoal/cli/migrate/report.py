@@ -1,6 +1,6 @@
 """What a run did, where, and how to go on. Takes the progress of all, gives text."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,11 +107,11 @@ def failure(report: MigrateReport) -> MigrateError | None:
     failed = [one for one in report.databases if one.error]
     if not failed:
         return _interruption(report) if report.interrupted else None
-    facts = [_fact(one) for one in failed]
+    facts = _facts(failed)
     message = (
         facts[0]
         if len(facts) == 1
-        else f"{len(facts)} databases failed:" + "".join(f"\n- {f}" for f in facts)
+        else f"{len(failed)} databases failed:" + "".join(f"\n- {f}" for f in facts)
     )
     hint = "Mend the cause and run the same again: it goes on where this run stopped."
     traces = [repr(one.alias) for one in failed if one.failed and not one.rolls_back]
@@ -125,10 +125,20 @@ def failure(report: MigrateReport) -> MigrateError | None:
     return error
 
 
-def _fact(one: DatabaseReport) -> str:
+def _facts(failed: Sequence[DatabaseReport]) -> list[str]:
+    """Return what happened, once for those that one error kept from their commit."""
+    together: dict[int, list[DatabaseReport]] = {}
+    for one in failed:
+        together.setdefault(id(one.error), []).append(one)
+    return [_fact(*those) for those in together.values()]
+
+
+def _fact(one: DatabaseReport, *others: DatabaseReport) -> str:
     assert one.error is not None
     what = f"{one.failed} failed" if one.failed else "Migrating failed"
-    return f"{what} on {one.alias!r}: {said(one.alias, one.error).rstrip('.')}."
+    where = ", ".join(repr(each.alias) for each in (one, *others))
+    ending = ", which commit together" if others else ""
+    return f"{what} on {where}{ending}: {said(one.alias, one.error).rstrip('.')}."
 
 
 def _interruption(report: MigrateReport) -> MigrateError:
