@@ -28,7 +28,7 @@ from shoal.transactions.saga import (
 from shoal.transactions.saga.places import known_aliases
 from shoal.types import Alias
 
-SHORTEST, LONGEST = 0.05, 86400.0
+SHORTEST, LONGEST = 0.05, 3600.0
 KINDS = ("finished", "compensated", "waiting", "running", "stuck", "unknown")
 """Of runs, in the order in which a report tells of them."""
 
@@ -79,7 +79,7 @@ def usage_error(options: Mapping[str, Any]) -> str | None:
     if not SHORTEST <= options["every"] <= LONGEST:
         return f"--every takes seconds, from {SHORTEST:g} to {LONGEST:g}"
     if not 1 <= options["wait"] <= LONGEST:
-        return f"--wait takes seconds, from 1 to {LONGEST:g}"
+        return f"--wait takes whole seconds, from 1 to {LONGEST:g}"
     return None
 
 
@@ -228,7 +228,8 @@ def _show_recovery(recovery: Recovery, console: Console) -> None:
     if fates:
         console.print(f"Finished what was in doubt: {', '.join(done)}.")
     elif not recovery.left:
-        console.print("Nothing is in doubt.")
+        where = " on the databases that could be asked" if recovery.down else ""
+        console.print(f"Nothing is in doubt{where}.")
     for one in recovery.left:
         console.print(f"{in_doubt.as_line(one.branch)}: {one.why}.", soft_wrap=True)
 

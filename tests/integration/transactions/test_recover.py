@@ -59,15 +59,25 @@ def test_what_stays_in_doubt_is_named(site: Site) -> None:
     assert recover().left == []
 
 
+def test_of_a_database_that_is_down_nothing_is_said(site: Site) -> None:
+    site.servers["left"].stop()
+    done = site.command("recover")
+    site.servers["left"].start()
+    assert done.returncode == 1
+    first, second = done.stdout.splitlines()
+    assert first == "Nothing is in doubt on the databases that could be asked."
+    assert second.startswith("'left' could not be asked: ")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("--watch", "--json"), "--json writes one document"),
-        (("--wait", "0"), "--wait takes seconds, from 1 to 86400"),
-        (("--wait", "86401"), "--wait takes seconds, from 1 to 86400"),
-        (("--every", "0"), "--every takes seconds, from 0.05 to 86400"),
-        (("--every", "nan"), "--every takes seconds, from 0.05 to 86400"),
-        (("--every", "1e10"), "--every takes seconds, from 0.05 to 86400"),
+        (("--wait", "0"), "--wait takes whole seconds, from 1 to 3600"),
+        (("--wait", "3000000"), "--wait takes whole seconds, from 1 to 3600"),
+        (("--every", "0"), "--every takes seconds, from 0.05 to 3600"),
+        (("--every", "nan", "--watch"), "--every takes seconds, from 0.05 to 3600"),
+        (("--every", "inf", "--watch"), "--every takes seconds, from 0.05 to 3600"),
         (("--every", "soon"), "invalid float value"),
     ],
 )
