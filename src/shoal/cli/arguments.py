@@ -1,4 +1,4 @@
-"""Takes words of a command line, gives aliases; an unknown one is a usage error."""
+"""Takes words of a command line, gives aliases and seconds, or a usage error."""
 
 import argparse
 from collections.abc import Sequence
@@ -9,6 +9,9 @@ from django.db import connections
 from shoal.conf import is_configured
 from shoal.errors import did_you_mean
 from shoal.types import Alias
+
+LONGEST = 3600.0
+"""Seconds that an option takes at most."""
 
 
 def configured() -> list[Alias]:
@@ -35,3 +38,12 @@ def aliases(given: str | Sequence[Alias]) -> list[Alias]:
         except argparse.ArgumentTypeError as error:
             raise CommandError(str(error), returncode=2) from None
     return names
+
+
+def wrong_seconds(
+    option: str, given: float, *, shortest: float, unit: str = "seconds"
+) -> str | None:
+    """Return what is wrong with a time that was given; NaN is out of all bounds."""
+    if shortest <= given <= LONGEST:
+        return None
+    return f"{option} takes {unit}, from {shortest:g} to {LONGEST:g}"

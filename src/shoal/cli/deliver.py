@@ -19,7 +19,7 @@ from shoal.transactions.outbox.watching import Standing
 from shoal.types import Alias
 
 EVERY = 1.0
-SHORTEST, LONGEST = 0.05, 3600.0
+SHORTEST = 0.05
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,9 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def usage_error(options: Mapping[str, Any]) -> str | None:
-    if not SHORTEST <= options["every"] <= LONGEST:
-        return f"--every takes seconds, from {SHORTEST:g} to {LONGEST:g}"
-    return None
+    return arguments.wrong_seconds("--every", options["every"], shortest=SHORTEST)
 
 
 def run(options: Mapping[str, Any], screen: Screen) -> None:

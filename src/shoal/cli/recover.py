@@ -9,7 +9,7 @@ from typing import Any
 from django.db import Error, connections
 from rich.console import Console
 
-from shoal.cli import findings, in_doubt, sagas
+from shoal.cli import arguments, findings, in_doubt, sagas
 from shoal.cli.screen import Screen
 from shoal.cli.stopping import stopped_by_signals
 from shoal.errors import ShoalError
@@ -28,7 +28,7 @@ from shoal.transactions.saga import (
 from shoal.transactions.saga.places import known_aliases
 from shoal.types import Alias
 
-SHORTEST, LONGEST = 0.05, 3600.0
+SHORTEST = 0.05
 KINDS = ("finished", "compensated", "waiting", "running", "stuck", "unknown")
 """Of runs, in the order in which a report tells of them."""
 
@@ -76,11 +76,11 @@ def usage_error(options: Mapping[str, Any]) -> str | None:
     """Return what is wrong with how the arguments go together."""
     if options["watch"] and options["json"]:
         return "--json writes one document, and --watch does not end"
-    if not SHORTEST <= options["every"] <= LONGEST:
-        return f"--every takes seconds, from {SHORTEST:g} to {LONGEST:g}"
-    if not 1 <= options["wait"] <= LONGEST:
-        return f"--wait takes whole seconds, from 1 to {LONGEST:g}"
-    return None
+    return arguments.wrong_seconds(
+        "--every", options["every"], shortest=SHORTEST
+    ) or arguments.wrong_seconds(
+        "--wait", options["wait"], shortest=1, unit="whole seconds"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.live import Live
 
+from shoal.cli import arguments
 from shoal.cli.screen import Screen
 from shoal.cli.top.counting import Counts
 from shoal.cli.top.seen import Seen, as_json, table
@@ -18,7 +19,7 @@ from shoal.topology import Topology, get_topology
 
 EVERY = 2.0
 """Seconds. A backend of PostgreSQL tells what it has read at most once a second."""
-SHORTEST, LONGEST = 0.2, 3600.0
+SHORTEST = 0.2
 MET_WITHIN = 1.0
 """Seconds for the first answers of all servers together."""
 
@@ -37,9 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def usage_error(options: Mapping[str, Any]) -> str | None:
-    if not SHORTEST <= options["every"] <= LONGEST:
-        return f"--every takes seconds, from {SHORTEST:g} to {LONGEST:g}"
-    return None
+    return arguments.wrong_seconds("--every", options["every"], shortest=SHORTEST)
 
 
 def run(options: Mapping[str, Any], screen: Screen) -> None:
