@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import Any
 
-from asgiref.sync import async_to_sync, iscoroutinefunction
+from asgiref.sync import async_to_sync
 
 
 def call(function: Callable[[Any], Any], given: Any) -> Any:
@@ -14,20 +14,16 @@ def call(function: Callable[[Any], Any], given: Any) -> Any:
 
     A task of its own that was cancelled is its error.
     """
-    if iscoroutinefunction(function):
-        return _waited_for(function, given)
+    # Not asked of the function: a decorator, or a lambda, may hide that it is async.
     found = function(given)
-    # A decorator, or a lambda, may hide that the function inside of it is async.
-    return _waited_for(_itself, found) if isawaitable(found) else found
-
-
-def _waited_for(function: Callable[[Any], Awaitable[Any]], given: Any) -> Any:
+    if not isawaitable(found):
+        return found
     try:
-        return async_to_sync(function)(given)
+        return async_to_sync(_waited_for)(found)
     except CancelledError as error:
         # No `Exception`, so it would end the worker.
         raise RuntimeError("What it has waited for was cancelled.") from error
 
 
-async def _itself(awaitable: Awaitable[Any]) -> Any:
+async def _waited_for(awaitable: Awaitable[Any]) -> Any:
     return await awaitable

@@ -60,7 +60,8 @@ def _each(
             # Resuming says what is wrong there, and others go on.
             away.append(alias)
     there = {name for _, name in found}
-    wanted = there if names is None else {names} if isinstance(names, str) else {*names}
+    chosen = [names] if isinstance(names, str) else names
+    wanted = there if chosen is None else set(chosen)
     for name in sorted(wanted - there):
         fact = f" {', '.join(map(repr, away))} could not be asked." if away else ""
         raise UnknownSaga(
