@@ -15,7 +15,7 @@ def caught_up(servers: Lab) -> None:
     it, since they are paused, for lagging ones: after a second, or at once.
     """
     for alias in REPLICAS:
-        servers[alias].wait_until_replayed(timeout=30)
+        servers[alias].wait_until_replayed()
     get_watch().wake()
     until(lambda: all(map(_shows_all, REPLICAS)))
 

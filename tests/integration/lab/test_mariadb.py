@@ -124,7 +124,7 @@ def test_stopped_servers_start_and_follow_again(mariadb: Lab, clean: bool) -> No
     replica.stop(clean=clean)
     primary.sql("INSERT INTO kept VALUES (2)")
     replica.start()
-    replica.wait_until_replayed(timeout=60)
+    replica.wait_until_replayed()
     assert replica.sql("SELECT a FROM kept ORDER BY a") == [(1,), (2,)]
     assert (primary.port, replica.port) == ports
 

@@ -167,7 +167,7 @@ def test_waiting_sees_commits_that_are_not_flushed_yet(postgres: Lab) -> None:
 def test_an_idle_replica_reaches_the_start_of_a_new_segment(postgres: Lab) -> None:
     films, replica = postgres["films"], postgres["films_r1"]
     films.sql("SELECT pg_switch_wal()")
-    replica.wait_until_replayed(timeout=60)
+    replica.wait_until_replayed()
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_replicas_follow_again_after_their_primary_was_down(postgres: Lab) -> No
     replica.stop()
     films.sql("TRUNCATE after_crash; INSERT INTO after_crash VALUES (7)")
     replica.start()
-    replica.wait_until_replayed(timeout=60)
+    replica.wait_until_replayed()
     assert replica.sql("SELECT a FROM after_crash") == [(7,)]
 
 

@@ -54,7 +54,7 @@ def test_takes_no_word_of_a_replica(
 ) -> None:
     replicated.leave_in_doubt(is_decided=is_decided)
     replica = lab[f"{alias}_replica"]
-    replica.wait_until_replayed(timeout=30)
+    replica.wait_until_replayed()
     status, found = recovered(replicated, **{alias: replica.alias})
     assert status == 1
     assert list(found["unreachable"]) == [alias]
